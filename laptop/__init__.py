@@ -1,0 +1,1 @@
+"""Azure on a laptop, behind the wire: production code talks to it by settings alone."""
