@@ -2,6 +2,7 @@
 
 LoopError
 ├── Poison      the event can never succeed: quarantine it and acknowledge
+├── Ignored     the event is sound but not ours: acknowledge it
 ├── Transient   the cloud said "not now": raise, so that the host redelivers
 └── Refused     the cloud or the configuration said "no": retrying is useless until a person changes something
 """
@@ -42,3 +43,7 @@ class Transient(LoopError):
 
 class Refused(LoopError):
     """A well-formed request was turned down."""
+
+
+class Ignored(LoopError):
+    """A sound event that is not for this app: acknowledge it and do nothing."""

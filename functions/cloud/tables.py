@@ -1,0 +1,141 @@
+"""Azure Table Storage (azure-data-tables): rows."""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import batched
+from urllib.parse import quote, unquote
+
+from azure.core import MatchConditions
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceModifiedError,
+    ResourceNotFoundError,
+)
+from azure.data.tables import TableClient, TableEntity, TableServiceClient, UpdateMode
+
+from functions.errors import Refused, Transient
+from functions.ports import Row, Stored, Value
+
+TRANSACTION_LIMIT = 100  # entities; the service's own
+UNSAFE = re.compile(r"[^A-Za-z0-9._~ :,@!$'()*+;=-]")  # keys refuse / \ # ? and control characters
+
+
+class TableRows:
+    """Rows kept in Table Storage; tables are made on first use.
+
+    Args:
+        endpoint: Table service URL of the data account.
+        credential: Identity with Storage Table Data Contributor.
+    """
+
+    def __init__(self, endpoint: str, credential: TokenCredential) -> None:
+        self._service = TableServiceClient(
+            endpoint=endpoint, credential=credential, retry_total=4, retry_backoff_factor=0.3, retry_backoff_max=3
+        )
+        self._tables: dict[str, TableClient] = {}
+
+    def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:
+        """Add a row; False if one with that key exists already."""
+        try:
+            self._table(table).create_entity(_entity(partition, key, row))
+        except ResourceExistsError:
+            return False
+        except AzureError as problem:
+            raise _translated(problem, f"row {key} of {table}") from problem
+        return True
+
+    def get(self, table: str, partition: str, key: str) -> Stored | None:
+        """One row, or None."""
+        try:
+            return _stored(self._table(table).get_entity(_safe(partition), _safe(key)))
+        except ResourceNotFoundError:
+            return None
+        except AzureError as problem:
+            raise _translated(problem, f"row {key} of {table}") from problem
+
+    def replace(self, table: str, partition: str, *, stored: Stored, row: Row) -> bool:
+        """Compare and swap; a refusal whose row is ours already was a lost response, and counts as done."""
+        try:
+            self._table(table).update_entity(
+                _entity(partition, stored.key, row),
+                mode=UpdateMode.REPLACE,
+                etag=stored.etag,
+                match_condition=MatchConditions.IfNotModified,
+            )
+        except (ResourceModifiedError, ResourceNotFoundError):
+            now = self.get(table, partition, stored.key)
+            return now is not None and now.row == dict(row)
+        except AzureError as problem:
+            raise _translated(problem, f"row {stored.key} of {table}") from problem
+        return True
+
+    def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
+        """Merge the same values into many rows, a hundred a transaction."""
+        for group in batched(keys, TRANSACTION_LIMIT, strict=False):
+            try:
+                self._table(table).submit_transaction(
+                    [("update", _entity(partition, key, values), {"mode": UpdateMode.MERGE}) for key in group]
+                )
+            except AzureError as problem:
+                raise _translated(problem, f"{len(group)} rows of {table}") from problem
+
+    def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:
+        """Rows of a partition with these values, ordered by key; values travel as parameters, never as text."""
+        wanted = {"PartitionKey": _safe(partition), **equal}
+        query = " and ".join(f"{name} eq @{name}" for name in wanted)
+        try:
+            for entity in self._table(table).query_entities(query, parameters=wanted):
+                yield _stored(entity)
+        except AzureError as problem:
+            raise _translated(problem, f"rows of {table}") from problem
+
+    def _table(self, name: str) -> TableClient:
+        if name not in self._tables:
+            try:
+                self._tables[name] = self._service.create_table_if_not_exists(name)
+            except AzureError as problem:
+                raise _translated(problem, f"table {name}") from problem
+        return self._tables[name]
+
+
+def _safe(key: str) -> str:
+    return UNSAFE.sub(lambda match: quote(match[0], safe="").replace("%", "_x"), key.replace("_", "_x5F"))
+
+
+def _plain(key: str) -> str:
+    return unquote(re.sub(r"_x([0-9A-F]{2})", r"%\1", key))
+
+
+def _entity(partition: str, key: str, row: Row) -> TableEntity:
+    return TableEntity({"PartitionKey": _safe(partition), "RowKey": _safe(key), **row})
+
+
+def _stored(entity: TableEntity) -> Stored:
+    row = {name: value for name, value in entity.items() if name not in ("PartitionKey", "RowKey")}
+    for name, value in row.items():
+        if isinstance(value, datetime):  # the SDK's own subclass of datetime compares unequal to a plain one
+            row[name] = datetime.fromisoformat(value.isoformat())
+    return Stored(key=_plain(entity["RowKey"]), row=row, etag=str(entity.metadata["etag"]))
+
+
+def _translated(problem: AzureError, what: str) -> Transient | Refused:
+    status = problem.status_code if isinstance(problem, HttpResponseError) else None
+    if status in (401, 403):
+        return Refused(
+            f"{what}: Table Storage rejected our identity",
+            why=str(problem.message),
+            fix="give the app's identity Storage Table Data Contributor on the data account",
+        )
+    if status in (400, 413):
+        return Refused(
+            f"{what}: Table Storage cannot hold it", why=str(problem.message), fix="report it with the row's key"
+        )
+    return Transient(
+        f"{what}: Table Storage did not answer as expected",
+        why=str(problem.message),
+        fix="wait for the redelivery; check DATA_TABLE_ENDPOINT if it persists",
+    )

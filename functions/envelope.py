@@ -1,0 +1,241 @@
+"""Wire message -> typed event, or Poison, or Ignored: the only untyped border."""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import unquote, urlsplit
+
+import azure.functions as func
+import msgspec
+from pydantic import ValidationError
+
+from functions.errors import Ignored, Poison
+from functions.events import DataUploaded, DriftDetected, Event, ModelRegistered, RunEnded
+from functions.settings import Settings
+
+type Message = func.EventGridEvent | func.CloudEvent
+
+UPLOAD_APIS = {"PutBlob", "PutBlockList", "CopyBlob", "PutBlobFromUrl", "FlushWithClose", "SftpCommit"}
+BLOB_SUBJECT = re.compile(r"^/blobServices/default/containers/([a-z0-9$-]{3,63})/blobs/(.{1,1024})$", re.DOTALL)
+TELEMETRY_LIMIT = 256 * 1024  # bytes; IoT Hub's own limit for a device message
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+Short = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+
+
+class Telemetry(msgspec.Struct, frozen=True):
+    """One window's sketch and counters, as edge/telemetry.py writes them.
+
+    Times are UTC; latencies are milliseconds; sketch is base64 of Sketch.to_bytes().
+    """
+
+    v: int
+    loop: Short
+    model: Short
+    version: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")]
+    profile: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    epoch: Short
+    sequence: Count
+    rows: Count
+    requests: Count
+    failed: Count
+    sketch: str
+    opened_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="from")
+    closed_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="to")
+
+
+@dataclass(frozen=True, slots=True)
+class TelemetryReceived:
+    """A device's window; the device is named by IoT Hub, never by the body."""
+
+    device: str
+    module: str
+    telemetry: Telemetry
+
+    @property
+    def sketch(self) -> bytes:
+        """The sketch as bytes.
+
+        Raises:
+            Poison: It is not base64.
+        """
+        try:
+            return base64.b64decode(self.telemetry.sketch, validate=True)
+        except binascii.Error as problem:
+            raise _unusable("telemetry", self.device, why=f"sketch: {problem}", code="TEL_TYPE") from problem
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    id: str
+    source: str
+    type: str
+    subject: str
+    at: datetime
+    data: Mapping[str, object]
+
+
+def read_upload(message: Message, settings: Settings) -> DataUploaded:
+    """BlobCreated -> DataUploaded; only `subject` is parsed, against the configured account and containers.
+
+    Raises:
+        Poison: The event is malformed, of another account, or names a blob no site may write.
+        Ignored: Sound, but not an upload into a landing container.
+    """
+    header = _header(message)
+    _of(header, settings.account_id)
+    if header.type != "Microsoft.Storage.BlobCreated":
+        raise Ignored(f"event {header.id} is a {header.type}", why="only BlobCreated is an upload", fix="nothing to do")
+    container, blob = _blob_subject(header)
+    if container not in {loop.data.container for loop in settings.loops.values()}:
+        raise Ignored(f"{container}/{blob} landed", why="no loop watches that container", fix="nothing to do")
+    upload = _typed(DataUploaded, header, container=container, blob=blob)
+    _same_blob(header, upload, settings)
+    if upload.api not in UPLOAD_APIS:
+        raise Ignored(f"{upload.api} on {blob}", why="it does not finish an upload", fix="nothing to do")
+    return upload
+
+
+def read_run(message: Message, settings: Settings) -> RunEnded:
+    """RunCompleted or RunStatusChanged -> RunEnded."""
+    header = _header(message)
+    _of(header, settings.workspace_id)
+    return _typed(RunEnded, header)
+
+
+def read_registration(message: Message, settings: Settings) -> ModelRegistered:
+    """Turn a ModelRegistered message into an event.
+
+    Raises:
+        Poison: Malformed, or of another workspace, or a name or version that cannot be deployed.
+        Ignored: A model no loop owns.
+    """
+    header = _header(message)
+    _of(header, settings.workspace_id)
+    registered = _typed(ModelRegistered, header)
+    if registered.model not in settings.loops:
+        raise Ignored(f"model {registered.model} was registered", why="no loop owns it", fix="nothing to do")
+    return registered
+
+
+def read_drift(message: Message, settings: Settings) -> DriftDetected:
+    """DriftDetected from our own topic."""
+    drift = _typed(DriftDetected, _header(message))
+    if drift.loop not in settings.loops:
+        raise Ignored(f"drift in loop {drift.loop}", why="this app has no such loop", fix="nothing to do")
+    return drift
+
+
+def read_telemetry(event: func.EventHubEvent) -> TelemetryReceived:
+    """Turn one Event Hubs event, routed from IoT Hub, into a device's window.
+
+    Raises:
+        Poison: TEL_* for a body that can never be counted.
+    """
+    identity = {str(name): str(value) for name, value in (event.iothub_metadata or {}).items()}
+    return _telemetry(event.get_body(), identity)
+
+
+def read_device_event(message: Message, settings: Settings) -> TelemetryReceived:
+    """Turn an Event Grid DeviceTelemetry message, the same body in another envelope, into a device's window."""
+    header = _header(message)
+    _of(header, settings.hub_id)
+    body, system = header.data.get("body"), header.data.get("systemProperties")
+    if not isinstance(system, Mapping):
+        raise _unusable("event", header.id, why="data.systemProperties is missing", code="EG_SCHEMA")
+    identity = {str(name).removeprefix("iothub-"): str(value) for name, value in system.items()}
+    try:
+        raw = base64.b64decode(body, validate=True) if isinstance(body, str) else json.dumps(body).encode()
+    except binascii.Error as problem:
+        raise _unusable("event", header.id, why="data.body is neither JSON nor base64", code="TEL_JSON") from problem
+    return _telemetry(raw, identity)
+
+
+def original(message: Message | func.EventHubEvent) -> bytes:
+    """The message as it came, for quarantine."""
+    if isinstance(message, func.EventHubEvent):
+        return bytes(message.get_body())
+    kind = message.event_type if isinstance(message, func.EventGridEvent) else message.type
+    source = message.topic if isinstance(message, func.EventGridEvent) else message.source
+    at = message.event_time if isinstance(message, func.EventGridEvent) else message.time
+    whole = {"id": message.id, "source": source, "type": kind, "subject": message.subject, "time": at}
+    return json.dumps({**whole, "data": message.get_json()}, default=str, sort_keys=True).encode()
+
+
+def _header(message: Message) -> _Header:
+    if isinstance(message, func.CloudEvent):
+        kind, source, at, data = message.type, message.source, message.time, message.get_json()
+    else:
+        kind, source, at, data = message.event_type, message.topic, message.event_time, message.get_json()
+    named = {"id": message.id, "type": kind, "source": source, "subject": message.subject, "data": data}
+    missing = [name for name, value in named.items() if not value or (name != "data" and not isinstance(value, str))]
+    if missing or not isinstance(data, Mapping):
+        why = f"missing or not usable: {', '.join(missing or ['data'])}"
+        raise _unusable("event", str(message.id), why=why, code="EG_SCHEMA")
+    if at is None or at.tzinfo is None:
+        raise _unusable("event", str(message.id), why="its time is missing or has no zone", code="EG_TIME")
+    return _Header(str(message.id), str(source), str(kind), str(message.subject), at, data)
+
+
+def _of(header: _Header, owner: str) -> None:
+    if header.source.casefold() != owner.casefold():
+        why = f"it comes from {header.source}, this app listens to {owner}"
+        raise _unusable("event", header.id, why=why, code="EG_TOPIC_NOT_ALLOWED")
+
+
+def _typed[E: Event](kind: type[E], header: _Header, **extra: object) -> E:
+    try:
+        return kind.model_validate({**header.data, **extra})
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        why = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        raise _unusable(kind.__name__, header.id, why=why, code="EG_SCHEMA") from problem
+
+
+def _blob_subject(header: _Header) -> tuple[str, str]:
+    match = BLOB_SUBJECT.match(header.subject)
+    if not match:
+        raise _unusable("event", header.id, why=f"subject {header.subject!r} names no blob", code="EG_SCHEMA")
+    container, blob = match[1], match[2]
+    for spelled in (blob, unquote(blob)):
+        if "\\" in spelled or any(part in (".", "..") for part in spelled.split("/")) or not spelled.isprintable():
+            raise _unusable(
+                "blob", repr(blob), why="dot segments, backslashes and control characters", code="BLOB_NAME"
+            )
+    return container, blob
+
+
+def _same_blob(header: _Header, upload: DataUploaded, settings: Settings) -> None:
+    url, ours = urlsplit(str(header.data.get("url", ""))), urlsplit(settings.blob_endpoint)
+    hosts = {ours.netloc, ours.netloc.replace(".blob.", ".dfs.", 1)}
+    if url.scheme != "https" or url.netloc not in hosts:
+        raise _unusable("event", header.id, why=f"its url is on {url.netloc or 'no host'}", code="BLOB_HOST")
+    if unquote(url.path) != unquote(f"{ours.path.rstrip('/')}/{upload.container}/{upload.blob}"):
+        raise _unusable("event", header.id, why="its url and subject name different blobs", code="BLOB_MISMATCH")
+
+
+def _telemetry(body: bytes, identity: Mapping[str, str]) -> TelemetryReceived:
+    device, module = identity.get("connection-device-id", ""), identity.get("connection-module-id", "")
+    if not device:
+        raise _unusable("telemetry", "?", why="IoT Hub named no device", code="TEL_SPOOF")
+    if len(body) > TELEMETRY_LIMIT:
+        raise _unusable("telemetry", device, why=f"{len(body)} bytes", code="TEL_SIZE")
+    try:
+        telemetry = msgspec.json.decode(body, type=Telemetry)
+    except msgspec.ValidationError as problem:
+        raise _unusable("telemetry", device, why=str(problem), code="TEL_TYPE") from problem
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:
+        raise _unusable("telemetry", device, why=str(problem), code="TEL_JSON") from problem
+    if telemetry.v != 1:
+        raise _unusable("telemetry", device, why=f"its version is {telemetry.v}", code="TEL_SCHEMA_VERSION")
+    return TelemetryReceived(device, module, telemetry)
+
+
+def _unusable(kind: str, name: str, *, why: str, code: str) -> Poison:
+    fix = "look at the original in the quarantine container; docs/events.md shows what is expected"
+    return Poison(f"{kind} {name} is not usable", why=why, fix=fix, code=code)

@@ -1,0 +1,114 @@
+"""Every event that enters or leaves the backend, named in the past tense; wire spellings are aliases."""
+
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
+
+Bytes = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+
+
+class Event(BaseModel):
+    """Something that happened; never changed after it is read."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
+
+
+# What Azure tells us
+
+
+class DataUploaded(Event):
+    """A site's cloud share wrote one version of one blob into a landing container.
+
+    Source: Microsoft.Storage.BlobCreated, schema version 1.
+    """
+
+    container: str
+    blob: str
+    api: str
+    etag: str = Field(alias="eTag", min_length=1)
+    size_bytes: Bytes = Field(alias="contentLength")
+    blob_type: str = Field(alias="blobType")
+
+
+class RunEnded(Event):
+    """Azure Machine Learning says that a run changed its status; the status itself is read from the service.
+
+    Source: Microsoft.MachineLearningServices.RunCompleted and RunStatusChanged.
+    """
+
+    run: str = Field(validation_alias=AliasChoices("runId", "RunId"), min_length=1)
+
+
+class ModelRegistered(Event):
+    """Azure Machine Learning stored a model version; what it is, is read from the registry.
+
+    Source: Microsoft.MachineLearningServices.ModelRegistered. Samples spell PascalCase with an integer version,
+    the OpenAPI camelCase with a string: both are taken.
+    """
+
+    model: Name = Field(validation_alias=AliasChoices("ModelName", "modelName"))
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$", coerce_numbers_to_str=True)] = Field(
+        validation_alias=AliasChoices("ModelVersion", "modelVersion")
+    )
+
+
+# What we tell the world, as CloudEvents on the custom topic
+
+
+class TrainingLaunched(Event):
+    """A retraining job was accepted by Azure Machine Learning."""
+
+    loop: str
+    generation: int
+    job: str
+    trigger: Literal["data", "drift"]
+    files: int
+    reason: str
+
+
+class DataQuarantined(Event):
+    """An input that can never be used was set aside with its reason."""
+
+    entry: str
+    code: str
+    reason: str
+    stored_as: str
+
+
+class ModelRejected(Event):
+    """A trained model was judged and not registered."""
+
+    loop: str
+    job: str
+    reason: str
+
+
+class RolloutAdvanced(Event):
+    """A model version may now reach the devices of one more ring."""
+
+    loop: str
+    version: str
+    ring: str
+    deployment: str
+    reason: str
+
+
+class RolloutPaused(Event):
+    """A model version stays where it is until somebody looks."""
+
+    loop: str
+    version: str
+    ring: str
+    reason: str
+
+
+class DriftDetected(Event):
+    """A device's inputs, or its model's outputs, no longer look like the training data."""
+
+    loop: str
+    device: str
+    version: str
+    feature: str
+    explanation: str
+    at: AwareDatetime

@@ -1,0 +1,88 @@
+"""Every decision with its reason: what `why`, `watch` and `status` read."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from functions.ports import Row, Rows, Stored
+
+TABLE = "journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decision.
+
+    Args:
+        at: When it was taken, aware.
+        loop: The loop it belongs to; "-" for none.
+        slice: retraining, promotion, rollout, drift or intake.
+        subject: What was decided about: a blob, "loop#generation", a job, "model:version", a device.
+        decision: The order given, such as Launch or Hold.
+        reason: Why, in words a person understands.
+        links: Other subjects the decision ties to its own; `why` follows them.
+    """
+
+    at: datetime
+    loop: str
+    slice: str
+    subject: str
+    decision: str
+    reason: str
+    links: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Derived from the content, so that a decision repeated by a redelivery is one entry."""
+        content = f"{self.loop}\n{self.slice}\n{self.subject}\n{self.decision}\n{self.reason}"
+        return sha256(content.encode()).hexdigest()[:24]
+
+
+def record(rows: Rows, entry: Entry) -> bool:
+    """Write a decision down; False if the same one stands there already."""
+    row: Row = {
+        "at": entry.at,
+        "slice": entry.slice,
+        "subject": entry.subject,
+        "decision": entry.decision,
+        "reason": entry.reason[:30_000],
+        "links": json.dumps(entry.links),
+    }
+    return rows.insert(TABLE, entry.loop, entry.key, row=row)
+
+
+def entries(rows: Rows, loops: Iterable[str]) -> list[Entry]:
+    """Every decision about these loops, oldest first."""
+    found = [_entry(loop, stored) for loop in loops for stored in rows.find(TABLE, loop)]
+    return sorted(found, key=lambda entry: (entry.at, entry.slice, entry.subject))
+
+
+def chain(every: Iterable[Entry], subject: str) -> list[Entry]:
+    """The decisions that lead to a subject and away from it, oldest first.
+
+    Links are followed both ways between blobs, generations, jobs, models and deployments. A device is shown with
+    what was decided about it and about the models that reached it, but is not a bridge from model to model.
+    """
+    every = list(every)
+    known, frontier = {subject}, {subject}
+    while frontier:
+        touched = [entry for entry in every if frontier & {entry.subject, *entry.links}]
+        frontier = {name for entry in touched for name in (entry.subject, *entry.links)} - known
+        known |= frontier
+        frontier = {name for name in frontier if "#" in name or ":" in name or name.startswith("rt-")}
+    return [entry for entry in every if entry.subject in known and known & {entry.subject, *entry.links}]
+
+
+def _entry(loop: str, stored: Stored) -> Entry:
+    row = stored.row
+    return Entry(
+        at=row["at"] if isinstance(row["at"], datetime) else datetime.fromisoformat(str(row["at"])),
+        loop=loop,
+        slice=str(row["slice"]),
+        subject=str(row["subject"]),
+        decision=str(row["decision"]),
+        reason=str(row["reason"]),
+        links=tuple(json.loads(str(row["links"]))),
+    )

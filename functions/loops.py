@@ -1,0 +1,188 @@
+"""loops/*.toml as typed loops; a broken file stops the start with its line, the reason and the fix."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from functions.errors import Refused
+
+UNITS = {"s": "seconds", "min": "minutes", "hour": "hours", "day": "days"}
+
+
+def _span(text: object) -> object:
+    """Turn "10 min" into a timedelta; leave anything else for pydantic to refuse."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|hour|day)s?", text) if isinstance(text, str) else None
+    return timedelta(**{UNITS[match[2]]: float(match[1])}) if match else f"{text!r} is not a span such as '10 min'"
+
+
+Span = Annotated[timedelta, BeforeValidator(_span), Field(description="'30 s', '10 min', '1 hour' or '2 days'")]
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+
+
+class Section(BaseModel):
+    """One table of a loop file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Identity(Section):
+    """[loop]: what the loop is for, and where."""
+
+    model: Slug
+    purpose: str
+    sites: Annotated[list[Slug], Field(min_length=1)]
+
+
+class Column(Section):
+    """One column of the uploaded files."""
+
+    type: Literal["number", "category", "label"]
+
+
+class Data(Section):
+    """[data]: what may land, and what it looks like."""
+
+    container: Slug = "landing"
+    columns: dict[str, Column]
+
+    @model_validator(mode="after")
+    def _one_label(self) -> "Data":
+        labels = [name for name, column in self.columns.items() if column.type == "label"]
+        if len(labels) != 1 or len(labels) == len(self.columns):
+            raise ValueError(f"needs one label and at least one feature; labels found: {labels}")
+        return self
+
+    @cached_property
+    def label(self) -> str:
+        """The column that training predicts."""
+        return next(name for name, column in self.columns.items() if column.type == "label")
+
+    @cached_property
+    def features(self) -> dict[str, str]:
+        """Feature name -> "number" or "category", in the order of the file."""
+        return {name: column.type for name, column in self.columns.items() if column.type != "label"}
+
+
+class Retrain(Section):
+    """[retrain]: when training is worth its money."""
+
+    quiet_for: Span
+    at_most_wait: Span
+    at_least_files: Annotated[int, Field(ge=1)]
+    cool_down: Span
+    jobs_per_day: Annotated[int, Field(ge=1, le=1000)]
+    on_drift: Literal["retrain", "report"]
+    pipeline: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+:[0-9A-Za-z.]+$", description="component:version")]
+    compute: str
+    experiment: str
+
+
+class Gate(Section):
+    """[gate]: what a better model is."""
+
+    margin: Annotated[float, Field(ge=0, description="log loss per row, nats")]
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Ring(Section):
+    """[[rollout.ring]]: the devices that get a new model at the same time."""
+
+    name: Slug
+    devices: Annotated[str, Field(min_length=3, description="an IoT Hub target condition")]
+    dwell: Span
+
+
+class Rollout(Section):
+    """[rollout]: how a model reaches the fleet."""
+
+    module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = "inference"
+    ring: Annotated[list[Ring], Field(min_length=1)]
+
+
+class Drift(Section):
+    """[drift]: what to watch, and how seldom to cry wolf."""
+
+    features: list[str]
+    window_rows: Annotated[int, Field(ge=30)] = 200
+    false_alarm_every: Annotated[int, Field(ge=100, description="windows")] = 100_000
+
+
+class Loop(Section):
+    """One model's way round: data, training, gate, rollout, drift."""
+
+    loop: Identity
+    data: Data
+    retrain: Retrain
+    gate: Gate
+    rollout: Rollout
+    drift: Drift
+
+    @model_validator(mode="after")
+    def _watched_features_exist(self) -> "Loop":
+        unknown = [name for name in self.drift.features if name not in self.data.features]
+        if unknown:
+            raise ValueError(f"drift.features names columns that data.columns does not have: {unknown}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The loop goes by its model's name."""
+        return self.loop.model
+
+
+def load(folder: Path) -> Mapping[str, Loop]:
+    """Read every loop file of a folder.
+
+    Returns:
+        Loops by name, in the order of their file names.
+
+    Raises:
+        Refused: The folder has no loop, or a file is not a usable one.
+    """
+    loops = {path.stem: read(path) for path in sorted(folder.glob("*.toml"))}
+    if not loops:
+        raise Refused(f"no loop in {folder}/", why="the folder has no .toml file", fix="add one; see docs/loops.md")
+    return loops
+
+
+def read(path: Path) -> Loop:
+    """Read one loop file, whose name must be the model's name.
+
+    Raises:
+        Refused: The file is not TOML, or not a loop; the error names the line.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        loop = Loop.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as problem:
+        raise Refused(f"{path.name} is not TOML", why=str(problem), fix="mend the line named above") from problem
+    except ValidationError as problem:
+        first = problem.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise Refused(
+            f"{path.name}, line {_line(text, first['loc'])}: {place or 'the file'} is not usable",
+            why=first["msg"],
+            fix="compare it with loops/flight-delays.toml and docs/loops.md",
+        ) from problem
+    if loop.name != path.stem:
+        raise Refused(
+            f"{path.name}: the file is named after another loop",
+            why=f"loop.model is {loop.name!r}",
+            fix=f"rename the file to {loop.name}.toml",
+        )
+    return loop
+
+
+def _line(text: str, place: tuple[int | str, ...]) -> int:
+    """Line of the deepest part of a place that the file spells out; 1 where none is."""
+    line, lines = 1, text.splitlines()
+    for part in place:
+        spelled = re.compile(rf"^\s*(\[+[\w.\s]*\b{re.escape(str(part))}\s*\]+|{re.escape(str(part))}\s*=)")
+        line = next((n for n, row in enumerate(lines, 1) if n >= line and spelled.match(row)), line)
+    return line

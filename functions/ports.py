@@ -1,0 +1,184 @@
+"""What the loop needs from the cloud, in the loop's own words."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from functions.events import Event
+
+type Value = str | int | float | bool | bytes | datetime
+type Row = Mapping[str, Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A row as the store holds it."""
+
+    key: str
+    row: Row
+    etag: str
+
+
+class Rows(Protocol):
+    """Small durable facts: tables of partitions of rows.
+
+    Tables: uploads, requests, generations, jobs, rollouts, devices, journal. Partition and key may hold any text.
+    """
+
+    def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:
+        """Add a row; False if one with that key exists already, whoever wrote it."""
+        ...
+
+    def get(self, table: str, partition: str, key: str) -> Stored | None: ...
+
+    def replace(self, table: str, partition: str, *, stored: Stored, row: Row) -> bool:
+        """Compare and swap; False if the row changed meanwhile (a lost response counts as done if ours is there)."""
+        ...
+
+    def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
+        """Merge the same values into many rows of one partition."""
+        ...
+
+    def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:
+        """Rows of a partition whose values equal the given ones, ordered by key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFacts:
+    """What the store itself says about a blob."""
+
+    name: str
+    size_bytes: int
+    etag: str
+
+
+class Blobs(Protocol):
+    """Documents and models, in the data account's containers."""
+
+    def create(self, container: str, name: str, data: bytes) -> bool:
+        """Write once; False if the blob exists already, whoever wrote it."""
+        ...
+
+    def read(self, container: str, name: str) -> bytes | None: ...
+
+    def facts(self, container: str, name: str) -> BlobFacts | None: ...
+
+    def list(self, container: str, prefix: str) -> Sequence[BlobFacts]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """One training job, named after what it trains on: ordering it twice starts it once.
+
+    Args:
+        name: Deterministic job name.
+        pipeline: Registered pipeline component, "name:version".
+        training_set: Folder of the training-set manifest, relative to the manifests container.
+        landing: Folder of the loop's uploads, relative to the landing container.
+        champion: Folder of the champion's files, relative to the models container; None for the first model.
+        schema: JSON the training scripts read: label, features with kinds, segment column.
+        version: Version of the data asset that names the training set.
+        lineage: What caused the job; kept as properties of job and data asset.
+    """
+
+    name: str
+    loop: str
+    pipeline: str
+    compute: str
+    experiment: str
+    training_set: str
+    landing: str
+    champion: str | None
+    schema: str
+    version: str
+    lineage: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class JobOutcome:
+    """Where a job stands, by the service's own word.
+
+    Args:
+        status: running covers everything before an end; missing means that the service does not know the job.
+        outputs: Output name -> folder, relative to the workspace's default container.
+        detail: Tail of the log or the service's message for a job that failed; else empty.
+    """
+
+    status: Literal["running", "completed", "failed", "canceled", "missing"]
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    detail: str = ""
+
+
+class Trainer(Protocol):
+    """Azure Machine Learning's jobs."""
+
+    def start(self, order: JobOrder) -> None: ...
+
+    def outcome(self, job: str) -> JobOutcome: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A model in the registry.
+
+    Args:
+        folder: Where its files are, relative to the models container; "" if they are elsewhere.
+        lineage: Immutable properties: job, generation, sha256, profile, metrics, verdict.
+    """
+
+    model: str
+    version: str
+    folder: str
+    lineage: Mapping[str, str]
+
+
+class Registry(Protocol):
+    """Azure Machine Learning's models."""
+
+    def versions(self, model: str) -> Sequence[ModelVersion]: ...
+
+    def get(self, model: str, version: str) -> ModelVersion | None: ...
+
+    def register(self, version: ModelVersion) -> bool:
+        """Store an explicit version; False if that version exists with another lineage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One IoT Hub configuration; its id comes from its content."""
+
+    id: str
+    content: Mapping[str, object]
+    target: str
+    priority: int
+    labels: Mapping[str, str]
+    metrics: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a deployment got, in devices."""
+
+    targeted: int
+    counts: Mapping[str, int]
+
+
+class Fleet(Protocol):
+    """IoT Hub's automatic deployments."""
+
+    def apply(self, deployment: Deployment) -> bool:
+        """Create it if absent; False if the id is taken by other content."""
+        ...
+
+    def progress(self, deployment: str) -> Progress | None: ...
+
+
+class Announcer(Protocol):
+    """The custom Event Grid topic."""
+
+    def announce(self, event: Event, *, subject: str, id: str) -> None:  # noqa: A002  # CloudEvents' own name
+        """Publish; the id is derived from the content, so that a repeat is recognised."""
+        ...

@@ -1,0 +1,36 @@
+"""Ended runs in, registered models out."""
+
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from functions.envelope import read_run
+from functions.promotion.decide import decide
+from functions.promotion.perform import look, perform, started
+from functions.quarantine import acknowledging
+from functions.wiring import Cloud, cloud
+
+blueprint = func.Blueprint()
+
+
+@blueprint.event_grid_trigger(arg_name="message")
+def judge_on_run_ended(message: func.EventGridEvent) -> None:
+    """Judge the job that a run event names, if it is one of ours."""
+    here = cloud()
+    with acknowledging(here, "judge_on_run_ended", message):
+        _judge(here, run=read_run(message, here.settings).run)
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%")
+def judge_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
+    """Follow every started job to its end, so that a lost event loses nothing."""
+    _judge(cloud(), run=None)
+
+
+def _judge(here: Cloud, *, run: str | None) -> None:
+    for loop in here.settings.loops.values():
+        for job in started(here, loop):
+            if run in (None, job.key):
+                seen = look(here, job)
+                decision = decide(seen.outcome, seen.report, loop.gate)
+                perform(decision, here, loop, seen=seen, now=datetime.now(UTC))

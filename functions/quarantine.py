@@ -1,0 +1,52 @@
+"""The poison rule: what can never be used is set aside with its reason and acknowledged; its neighbours go on."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import azure.functions as func
+
+from functions.envelope import Message, original
+from functions.errors import Ignored, Poison
+from functions.events import DataQuarantined
+from functions.journal import Entry, record
+from functions.wiring import Cloud
+
+CONTAINER = "quarantine"
+log = logging.getLogger("refluent.intake")
+
+
+@contextmanager
+def acknowledging(here: Cloud, entry: str, message: Message | func.EventHubEvent) -> Iterator[None]:
+    """Acknowledge what the block cannot use: poison goes to quarantine, what is not ours is passed over.
+
+    Args:
+        here: The cloud of this invocation.
+        entry: Name of the entry point, such as retrain_on_upload.
+        message: The message as it came.
+    """
+    try:
+        yield
+    except Ignored as foreign:
+        log.info("%s ignored: %s (%s)", entry, foreign.what, foreign.why)
+    except Poison as poison:
+        set_aside(here, entry, original(message), poison=poison)
+
+
+def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison) -> None:
+    """Keep the original bytes with the reason; the name comes from the content, so that a redelivery adds nothing."""
+    at = datetime.now(UTC)
+    digest = sha256(data).hexdigest()
+    name = f"{entry}/{poison.code}/{digest}.json"
+    body = {"code": poison.code, "what": poison.what, "why": poison.why, "fix": poison.fix, "at": at.isoformat()}
+    document = json.dumps({**body, "original": data.decode("utf-8", "backslashreplace")}, indent=1).encode()
+    if not here.blobs.create(CONTAINER, name, document):
+        log.info("%s: %s was set aside before", entry, digest[:12])
+        return
+    reason = f"{poison.what}: {poison.why} ({poison.code})"
+    record(here.rows, Entry(at, "-", "intake", f"{entry}/{digest[:12]}", "Quarantine", reason, (f"quarantine/{name}",)))
+    event = DataQuarantined(entry=entry, code=poison.code, reason=reason, stored_as=f"{CONTAINER}/{name}")
+    here.announcer.announce(event, subject=entry, id=digest[:32])

@@ -1,0 +1,145 @@
+"""Every upload and every request for a job, counted once: rows whose keys come from their content."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Literal
+
+from functions.errors import Ignored, Poison
+from functions.events import DataUploaded, DriftDetected
+from functions.loops import Loop
+from functions.ports import Row, Rows, Stored
+
+UPLOADS, REQUESTS = "uploads", "requests"
+PENDING = 0  # generations count from 1
+WAITING, ANSWERED = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One blob version of one site.
+
+    Args:
+        key: Identity in the ledger; from container, name and eTag, never from an event id.
+        blob: Name inside the landing container, "<loop>/<site>/<file>".
+        size_bytes: As the store reported it.
+        at: When it was counted, aware.
+        generation: The generation that took it; 0 while it is pending.
+    """
+
+    key: str
+    blob: str
+    etag: str
+    size_bytes: int
+    site: str
+    at: datetime
+    generation: int = PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A wish for a job that is not new data: drift found on a device running a model version."""
+
+    key: str
+    device: str
+    version: int
+    reason: str
+
+
+def owner(upload: DataUploaded, loops: Mapping[str, Loop]) -> Loop:
+    """The loop whose folder an upload landed in: "<loop>/<site>/<file>".
+
+    Raises:
+        Ignored: It is in no loop's folder.
+    """
+    name, _, rest = upload.blob.partition("/")
+    loop = loops.get(name)
+    if loop is None or loop.data.container != upload.container or not rest.partition("/")[2]:
+        raise Ignored(f"{upload.blob} landed", why="it is not <loop>/<site>/<file> of any loop", fix="nothing to do")
+    return loop
+
+
+def admit(upload: DataUploaded, loop: Loop, at: datetime) -> Upload:
+    """Turn a typed event into the upload it stands for.
+
+    Raises:
+        Poison: Empty, not a block blob, or of a site the loop does not have.
+    """
+    site = upload.blob.split("/")[1]
+    if site not in loop.loop.sites:
+        why, fix = f"loop.sites is {loop.loop.sites}", f"add {site!r} to loops/{loop.name}.toml, then send it again"
+        raise Poison(f"{upload.blob} is of an unknown site", why=why, fix=fix, code="BLOB_SITE")
+    if upload.size_bytes == 0:
+        raise Poison(f"{upload.blob} is empty", why="0 bytes", fix="send the file again", code="BLOB_EMPTY")
+    if upload.blob_type != "BlockBlob":
+        raise Poison(f"{upload.blob} is a {upload.blob_type}", why="sites write block blobs", fix="", code="BLOB_TYPE")
+    etag = upload.etag.strip('"')
+    key = sha256(f"{upload.container}\n{upload.blob}\n{etag}".encode()).hexdigest()[:32]
+    return Upload(key, upload.blob, etag, upload.size_bytes, site, at)
+
+
+def count(rows: Rows, loop: Loop, upload: Upload) -> bool:
+    """Write the upload down; False for one that was counted before."""
+    row: Row = {
+        "blob": upload.blob,
+        "etag": upload.etag,
+        "size_bytes": upload.size_bytes,
+        "site": upload.site,
+        "at": upload.at,
+        "generation": PENDING,
+    }
+    return rows.insert(UPLOADS, loop.name, upload.key, row=row)
+
+
+def pending(rows: Rows, loop: Loop) -> list[Upload]:
+    """Uploads that no generation has taken yet, ordered by name."""
+    found = [_upload(stored) for stored in rows.find(UPLOADS, loop.name, generation=PENDING)]
+    return sorted(found, key=lambda upload: (upload.blob, upload.etag))
+
+
+def versions(rows: Rows, loop: Loop, blob: str) -> list[Upload]:
+    """Every counted version of one blob."""
+    return [_upload(stored) for stored in rows.find(UPLOADS, loop.name, blob=blob)]
+
+
+def ask(rows: Rows, loop: Loop, drift: DriftDetected) -> bool:
+    """Write down that drift wants a job; False for a wish that stands already."""
+    key = sha256(f"{drift.device}\n{drift.version}".encode()).hexdigest()[:32]
+    reason = f"{drift.device}: {drift.explanation}"
+    row: Row = {"device": drift.device, "version": int(drift.version), "reason": reason, "state": WAITING}
+    return rows.insert(REQUESTS, loop.name, key, row=row)
+
+
+def requests(rows: Rows, loop: Loop) -> list[Request]:
+    """Wishes that no job has answered yet."""
+    return [
+        Request(stored.key, str(stored.row["device"]), int(str(stored.row["version"])), str(stored.row["reason"]))
+        for stored in rows.find(REQUESTS, loop.name, state=WAITING)
+    ]
+
+
+def take(rows: Rows, loop: Loop, keys: Iterable[str], *, generation: int) -> None:
+    """Mark uploads as taken by a generation."""
+    rows.change(UPLOADS, loop.name, keys=keys, values={"generation": generation})
+
+
+def answer(rows: Rows, loop: Loop, keys: Iterable[str]) -> None:
+    """Mark wishes as answered."""
+    rows.change(REQUESTS, loop.name, keys=keys, values={"state": ANSWERED})
+
+
+type Trigger = Literal["data", "drift"]
+
+
+def _upload(stored: Stored) -> Upload:
+    row = stored.row
+    return Upload(
+        key=stored.key,
+        blob=str(row["blob"]),
+        etag=str(row["etag"]),
+        size_bytes=int(str(row["size_bytes"])),
+        site=str(row["site"]),
+        at=datetime.fromisoformat(str(row["at"])),
+        generation=int(str(row["generation"])),
+    )

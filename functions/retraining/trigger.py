@@ -1,0 +1,43 @@
+"""Uploads and drift in, training jobs out."""
+
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from functions.envelope import read_drift, read_upload
+from functions.quarantine import acknowledging
+from functions.retraining.decide import decide
+from functions.retraining.ledger import admit, ask, count, owner
+from functions.retraining.perform import look, perform
+from functions.wiring import cloud
+
+blueprint = func.Blueprint()
+
+
+@blueprint.event_grid_trigger(arg_name="message")
+def count_upload_on_blob_created(message: func.EventGridEvent) -> None:
+    """Count the upload once; the timer decides when the backlog is worth a job."""
+    here, now = cloud(), datetime.now(UTC)
+    with acknowledging(here, "count_upload_on_blob_created", message):
+        upload = read_upload(message, here.settings)
+        loop = owner(upload, here.settings.loops)
+        count(here.rows, loop, admit(upload, loop, now))
+
+
+@blueprint.event_grid_trigger(arg_name="message")
+def request_retraining_on_drift(message: func.EventGridEvent) -> None:
+    """Remember that drift asks for a job; the timer decides whether it gets one."""
+    here = cloud()
+    with acknowledging(here, "request_retraining_on_drift", message):
+        drift = read_drift(message, here.settings)
+        ask(here.rows, here.settings.loops[drift.loop], drift)
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule="%LOOP_SCHEDULE%")
+def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
+    """Re-read the truth of every loop, so that a lost event loses nothing; train if the backlog is worth it."""
+    here, now = cloud(), datetime.now(UTC)
+    for loop in here.settings.loops.values():
+        seen = look(here.rows, loop)
+        decision = decide(seen.backlog, loop.retrain, now)
+        perform(decision, here, loop, seen=seen, now=now)

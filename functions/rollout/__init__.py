@@ -1,0 +1,1 @@
+"""Turn a registered model into IoT Edge deployments, ring by ring."""

@@ -1,0 +1,63 @@
+"""Every app setting, read once and checked when the app starts."""
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from functions import loops
+from functions.errors import Refused
+
+ArmId = Annotated[str, Field(pattern=r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+$")]
+HttpsUrl = Annotated[str, Field(pattern=r"^https://[^\s/?#@]+(/[^\s?#]*)?$")]
+
+
+class Settings(BaseModel):
+    """Typed view of the app settings; each field's alias is the setting's name."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    blob_endpoint: HttpsUrl = Field(alias="DATA_BLOB_ENDPOINT", description="blob service of the data account")
+    table_endpoint: HttpsUrl = Field(alias="DATA_TABLE_ENDPOINT", description="table service of the data account")
+    account_id: ArmId = Field(alias="DATA_ACCOUNT_ID", description="ARM id of the data account")
+    workspace_id: ArmId = Field(alias="AZUREML_WORKSPACE_ID", description="ARM id of the Azure ML workspace")
+    topic_endpoint: HttpsUrl = Field(alias="EVENT_TOPIC_ENDPOINT", description="custom Event Grid topic")
+    hub_hostname: str = Field(alias="IOTHUB_HOSTNAME", pattern=r"^[A-Za-z0-9.:-]+$", description="host of the IoT Hub")
+    hub_id: ArmId = Field(alias="IOTHUB_ID", description="ARM id of the IoT Hub")
+    loops_folder: Path = Field(Path("loops"), alias="LOOPS_FOLDER", description="folder of the loop files")
+    identity_client_id: str | None = Field(
+        None, alias="AZURE_CLIENT_ID", description="client id of the app's user-assigned identity"
+    )
+
+    @property
+    def loops(self) -> Mapping[str, loops.Loop]:
+        """Loops by name."""
+        return _loops(self.loops_folder)
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """Read and check the settings and every loop file.
+
+    Raises:
+        Refused: A setting is missing or unusable, or a loop file is broken.
+    """
+    known = {str(field.alias): environment.get(str(field.alias)) for field in Settings.model_fields.values()}
+    try:
+        settings = Settings.model_validate({name: value for name, value in known.items() if value is not None})
+    except ValidationError as problem:
+        wrong = [f"{error['loc'][0]}: {error['msg']}" for error in problem.errors(include_url=False)]
+        raise Refused(
+            f"{len(wrong)} app setting(s) are missing or unusable",
+            why="; ".join(wrong),
+            fix="compare local.settings.json (or the app's configuration) with local.settings.sample.json",
+        ) from problem
+    _loops(settings.loops_folder)
+    return settings
+
+
+@cache
+def _loops(folder: Path) -> Mapping[str, loops.Loop]:
+    return loops.load(folder)

@@ -1,0 +1,118 @@
+"""The one place where settings become clients and clients become ports."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache, cached_property
+from typing import Protocol
+
+from functions.ports import Announcer, Blobs, Fleet, Registry, Rows, Trainer
+from functions.settings import Settings, load
+
+
+class Cloud(Protocol):
+    """Everything a trigger may touch."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def rows(self) -> Rows: ...
+
+    @property
+    def blobs(self) -> Blobs: ...
+
+    @property
+    def trainer(self) -> Trainer: ...
+
+    @property
+    def registry(self) -> Registry: ...
+
+    @property
+    def fleet(self) -> Fleet: ...
+
+    @property
+    def announcer(self) -> Announcer: ...
+
+
+class Azure:
+    """The real clients, each imported and built on first use: azure.ai.ml alone takes seconds to import."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Table Storage of the data account."""
+        from functions.cloud.identity import credential
+        from functions.cloud.tables import TableRows
+
+        return TableRows(self.settings.table_endpoint, credential(self.settings.identity_client_id))
+
+    @cached_property
+    def blobs(self) -> Blobs:
+        """Blob Storage of the data account."""
+        from functions.cloud.blobs import AccountBlobs
+        from functions.cloud.identity import credential
+
+        return AccountBlobs(self.settings.blob_endpoint, credential(self.settings.identity_client_id))
+
+    @cached_property
+    def trainer(self) -> Trainer:
+        """Azure Machine Learning's jobs."""
+        from functions.cloud.identity import credential
+        from functions.cloud.ml import WorkspaceTrainer, workspace
+
+        return WorkspaceTrainer(workspace(self.settings.workspace_id, credential(self.settings.identity_client_id)))
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Azure Machine Learning's models."""
+        from functions.cloud.identity import credential
+        from functions.cloud.ml import WorkspaceRegistry, workspace
+
+        return WorkspaceRegistry(workspace(self.settings.workspace_id, credential(self.settings.identity_client_id)))
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """IoT Hub's automatic deployments."""
+        from functions.cloud.identity import credential
+        from functions.cloud.iothub import HubFleet
+
+        return HubFleet(self.settings.hub_hostname, credential(self.settings.identity_client_id))
+
+    @cached_property
+    def announcer(self) -> Announcer:
+        """The custom Event Grid topic."""
+        from functions.cloud.eventgrid import TopicAnnouncer
+        from functions.cloud.identity import credential
+
+        return TopicAnnouncer(self.settings.topic_endpoint, credential(self.settings.identity_client_id))
+
+
+_stand_in: ContextVar[Cloud | None] = ContextVar("stand_in", default=None)
+
+
+def cloud() -> Cloud:
+    """The cloud this invocation talks to."""
+    return _stand_in.get() or azure()
+
+
+@contextmanager
+def using(stand_in: Cloud) -> Iterator[Cloud]:
+    """Talk to `stand_in` inside the block; the only seam that tests need."""
+    token = _stand_in.set(stand_in)
+    try:
+        yield stand_in
+    finally:
+        _stand_in.reset(token)
+
+
+@cache
+def azure() -> Azure:
+    """The real cloud of this process; reading it checks every setting and loop.
+
+    Raises:
+        Refused: A setting is missing or unusable, or a loop file is broken.
+    """
+    return Azure(load())
