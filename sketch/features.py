@@ -1,0 +1,164 @@
+"""One feature's values as counts: which cell of which grid a value belongs to.
+
+A number's cells are `below, 256 uniform cells, above, missing`; a category's are `one per kept name, unseen, missing`.
+Training chooses the grid from the reference; every device counts on it, so that counts from anywhere add up.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+CELLS = 256
+MOST_CATEGORIES = 128
+SMALLEST_WIDTH = 1e-290  # Its inverse, and the inverse of its half, are finite.
+_LARGEST = 1e308  # A range whose ends are this large still has a finite width.
+_OFFSET = 0.382  # Data on a regular step never falls on a cell's edge, where one rounding error would move it.
+
+
+@dataclass(frozen=True)
+class NumberFeature:
+    """A number, counted on a uniform grid over the robust range of the reference.
+
+    Cell 0 holds what is below `low`, cells 1 to 256 are `width` wide each, cell 257 holds what is above, cell 258 what
+    is missing (NaN).
+
+    Attributes:
+        name: Column name.
+        low: Lower end of the grid, in the feature's own unit; finite.
+        width: Width of one cell, in the feature's own unit; finite and > 0.
+        counts: Reference rows per cell, length 259.
+    """
+
+    name: str
+    low: float
+    width: float
+    counts: tuple[int, ...]
+
+    @property
+    def cells(self) -> int:
+        """Length of the feature's block."""
+        return CELLS + 3
+
+    def edge(self, index: int) -> float:
+        """The value between cell `index` and the next one, for `index` in 0..256.
+
+        Returns:
+            In the feature's own unit; finite.
+        """
+        return float(np.clip(self.low + index * self.width, -np.finfo(float).max, np.finfo(float).max))
+
+
+@dataclass(frozen=True)
+class CategoryFeature:
+    """A category, counted by name.
+
+    Attributes:
+        name: Column name.
+        categories: The kept names, most frequent first, at most 128. Rarer ones count as unseen, in the reference too.
+        counts: Reference rows per cell, length `len(categories) + 2`: the categories, unseen, missing.
+    """
+
+    name: str
+    categories: tuple[str, ...]
+    counts: tuple[int, ...]
+
+    @property
+    def cells(self) -> int:
+        """Length of the feature's block."""
+        return len(self.categories) + 2
+
+    @cached_property
+    def cell_of(self) -> dict[object, int]:
+        """Where a name is counted; a name that is not here is unseen."""
+        return {name: cell for cell, name in enumerate(self.categories)} | {None: len(self.categories) + 1}
+
+
+Feature = NumberFeature | CategoryFeature
+
+
+def numbers(values: ArrayLike | Sequence[object]) -> NDArray[np.float64]:
+    """One column of numbers, None as NaN, shape (rows,).
+
+    Raises:
+        ValueError: It is not one column of numbers.
+    """
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError) as problem:
+        raise ValueError(f"not a column of numbers: {problem}") from problem
+    if column.ndim != 1:
+        raise ValueError(f"a column has one dimension; got {column.ndim}")
+    return column
+
+
+def cells_of_numbers(
+    values: NDArray[np.float64], *, low: float | NDArray[np.float64], width: float | NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """The cell, 0 to 258, of each value, in the shape of `values`; `low` and `width` broadcast against it."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        # Halves, because the difference of two huge numbers of opposite sign would overflow.
+        position = np.floor((values * 0.5 - np.multiply(low, 0.5)) * (1.0 / np.multiply(width, 0.5)))
+    np.clip(position, -1, CELLS, out=position)
+    position += 1
+    np.copyto(position, CELLS + 2, where=np.isnan(values))
+    return position.astype(np.int64)
+
+
+def cells_of_categories(values: ArrayLike | Sequence[object], feature: CategoryFeature) -> NDArray[np.int64]:
+    """The cell of each value, shape (rows,)."""
+    unseen = len(feature.categories)
+    where = feature.cell_of
+    return np.array([where.get(value, unseen) for value in _names(values)], np.int64)
+
+
+def _names(values: ArrayLike | Sequence[object]) -> list[str | None]:
+    """The column as text; a NaN, which pandas writes for a missing name, becomes None."""
+    plain: Sequence[object] = values.tolist() if isinstance(values, np.ndarray) else values  # type: ignore[assignment] # a column is a sequence
+    # Only NaN differs from itself.
+    return [None if value is None or value != value else str(value) for value in plain]  # noqa: PLR0124
+
+
+def count_numbers(name: str, values: ArrayLike | Sequence[object]) -> NumberFeature:
+    """Choose the grid for a reference column of numbers, and count the column on it.
+
+    Raises:
+        ValueError: It is not one column of numbers.
+    """
+    column = numbers(values)
+    low, width = _grid(column[np.isfinite(column)])
+    counts = np.bincount(cells_of_numbers(column, low=low, width=width), minlength=CELLS + 3)
+    return NumberFeature(name, low, width, tuple(counts.tolist()))
+
+
+def _grid(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Lower end and cell width of a grid that resolves the bulk of the values, whatever a few outliers do."""
+    if not len(values):
+        return 0.0, 1.0
+    levels = [0.0005, 0.25, 0.75, 0.9995]
+    first, lower, upper, last = np.quantile(np.clip(values, -_LARGEST, _LARGEST), levels).tolist()
+    reach = min(6 * (upper - lower), _LARGEST)
+    if reach > 0:
+        first, last = max(first, lower - reach), min(last, upper + reach)
+    largest = max(abs(first), abs(last))
+    if first == last:
+        width = largest * 2.0**-16 or 2.0**-16
+        first -= CELLS / 2 * width
+    else:
+        width = max(last / (CELLS - 1) - first / (CELLS - 1), largest * 2.0**-44)
+    width = max(width, SMALLEST_WIDTH)
+    return first - _OFFSET * width, width
+
+
+def count_categories(name: str, values: ArrayLike | Sequence[object]) -> CategoryFeature:
+    """Choose the categories to keep from a reference column, and count the column by them."""
+    column = _names(values)
+    seen = Counter(column)
+    missing = seen.pop(None, 0)
+    kept = sorted(seen, key=lambda category: (-seen[category], str(category)))[:MOST_CATEGORIES]
+    counts = [seen[category] for category in kept]
+    unseen = len(column) - missing - sum(counts)
+    return CategoryFeature(name, tuple(str(category) for category in kept), (*counts, unseen, missing))

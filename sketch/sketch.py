@@ -1,0 +1,196 @@
+"""What a device saw, as counts on the grids of its model's profile: small, mergeable, and exact about what it counts.
+
+The bytes, all integers little-endian:
+
+| bytes | what |
+|---|---|
+| 4 | `RFSK` |
+| 1 | version, 1 |
+| 8 | the profile's hash |
+| 4 | CRC-32 of everything else: the bytes before it and the bytes after it |
+| rest | zlib stream: rows, then every cell's count, each an unsigned LEB128 integer |
+
+Reading needs the profile: it says how many cells there are, and each feature's cells add up to the rows.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sketch.features import CategoryFeature, NumberFeature, cells_of_categories, cells_of_numbers, numbers
+from sketch.profile import Profile
+
+MAGIC: Final = b"RFSK"
+VERSION: Final = 1
+MOST_ROWS: Final = 2**53  # Beyond it a count is no longer exact as a float.
+_HEADER_BYTES: Final = 13
+_INTEGER_BYTES: Final = 8  # 8 groups of 7 bits hold MOST_ROWS.
+
+
+class Sketch:
+    """Counts of rows per cell of one profile.
+
+    Adding rows changes the sketch; adding two sketches makes a third. One sketch is filled by one thread at a time.
+
+    Args:
+        profile: The reference whose grids are counted on.
+    """
+
+    __slots__ = ("_counts", "profile", "rows")
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile: Final = profile
+        self.rows = 0
+        self._counts = np.zeros(len(profile.counts), np.int64)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Rows per cell, all blocks of the profile in a row, read-only, shape (cells,)."""
+        view = self._counts.view()
+        view.flags.writeable = False
+        return view
+
+    def add(self, columns: Mapping[str, ArrayLike | Sequence[object]], scores: ArrayLike) -> None:
+        """Count rows, all of them or, on an error, none.
+
+        Args:
+            columns: Values per feature of the profile, each of shape (rows,). A number is a float, NaN or None when
+                missing; a category is a str, None when missing. Columns the profile does not name are ignored.
+            scores: What the model answered for these rows, shape (rows,); NaN when it gave no answer.
+
+        Raises:
+            ValueError: A column is absent, is of another length than the scores, or is not of its kind.
+        """
+        answers = numbers(scores)
+        cells: list[NDArray[np.int64]] = []
+        stacked: list[NDArray[np.float64]] = []
+        blocks: list[tuple[NumberFeature, int]] = []
+        for feature, block in self.profile.blocks[:-1]:
+            if feature.name not in columns:
+                raise ValueError(f"column {feature.name!r} of the profile is absent")
+            values = columns[feature.name]
+            if len(values) != len(answers):  # type: ignore[arg-type] # an ArrayLike here always is a column
+                raise ValueError(
+                    f"column {feature.name!r} and the scores differ in length; there are {len(answers)} scores"
+                )
+            if isinstance(feature, CategoryFeature):
+                cells.append(cells_of_categories(values, feature) + block.start)
+            else:
+                stacked.append(numbers(values))
+                blocks.append((feature, block.start))
+        stacked.append(answers)
+        blocks.append((self.profile.scores, self.profile.blocks[-1][1].start))
+        cells.append(_number_cells(np.stack(stacked), blocks))
+        self._counts += np.bincount(np.concatenate(cells), minlength=len(self._counts))
+        self.rows += len(answers)
+
+    def __add__(self, other: "Sketch") -> "Sketch":
+        """The sketch of both sets of rows: exact, in any order, in any grouping.
+
+        Raises:
+            ValueError: The other sketch counts on another profile's grids.
+        """
+        if other.profile.hash != self.profile.hash:
+            raise ValueError(f"cannot add a sketch of profile {other.profile.hash} to one of {self.profile.hash}")
+        both = Sketch(self.profile)
+        both.rows = self.rows + other.rows
+        both._counts = self._counts + other._counts
+        return both
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Sketch)
+            and self.profile == other.profile
+            and self.rows == other.rows
+            and bool(np.array_equal(self._counts, other._counts))
+        )
+
+    __hash__ = None  # type: ignore[assignment] # it changes
+
+    def to_bytes(self) -> bytes:
+        """The sketch in the format of this module's docstring.
+
+        Raises:
+            ValueError: It has more than 2**53 rows.
+        """
+        if self.rows > MOST_ROWS:
+            raise ValueError(f"a sketch holds at most {MOST_ROWS} rows; this one has {self.rows}")
+        head = MAGIC + bytes([VERSION]) + bytes.fromhex(self.profile.hash)
+        body = _deflate(_write_integers(np.concatenate([[self.rows], self._counts])))
+        return head + zlib.crc32(body, zlib.crc32(head)).to_bytes(4, "little") + body
+
+    @staticmethod
+    def from_bytes(data: bytes, profile: Profile) -> "Sketch":
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError: The bytes are damaged, of another version, or of another profile.
+        """
+        head, checksum, body = data[:_HEADER_BYTES], data[_HEADER_BYTES : _HEADER_BYTES + 4], data[_HEADER_BYTES + 4 :]
+        if len(data) < _HEADER_BYTES + 4 or head[:4] != MAGIC:
+            raise ValueError("these bytes are not a sketch")
+        if head[4] != VERSION:
+            raise ValueError(f"the sketch has version {head[4]}; this reader knows version {VERSION}")
+        if zlib.crc32(body, zlib.crc32(head)) != int.from_bytes(checksum, "little"):
+            raise ValueError("the sketch is damaged: its checksum does not match")
+        if head[5:].hex() != profile.hash:
+            raise ValueError(f"the sketch was made with profile {head[5:].hex()}, not with {profile.hash}")
+        integers = _read_integers(_inflate(body, (len(profile.counts) + 1) * _INTEGER_BYTES), len(profile.counts) + 1)
+        sketch = Sketch(profile)
+        sketch.rows, sketch._counts = int(integers[0]), integers[1:].copy()
+        starts = [block.start for _, block in profile.blocks]
+        if sketch.rows > MOST_ROWS or (np.add.reduceat(sketch._counts, starts) != sketch.rows).any():
+            raise ValueError("the sketch is damaged: a feature's counts do not add up to its rows")
+        return sketch
+
+
+def _number_cells(values: NDArray[np.float64], blocks: list[tuple[NumberFeature, int]]) -> NDArray[np.int64]:
+    """Positions in the vector of counts of a matrix of numbers, (features, rows) to (features * rows,)."""
+    low, width, start = (
+        np.array(column)[:, np.newaxis]
+        for column in zip(*((feature.low, feature.width, start) for feature, start in blocks), strict=True)
+    )
+    return np.ravel(cells_of_numbers(values, low=low, width=width) + start)
+
+
+def _write_integers(integers: NDArray[np.int64]) -> bytes:
+    """Unsigned LEB128: 7 bits a byte, the lowest first, the high bit set on all but the last byte of an integer."""
+    place = np.arange(max(1, -(-int(integers.max()).bit_length() // 7)))
+    groups = (integers[:, np.newaxis] >> 7 * place) & 0x7F
+    more = (integers[:, np.newaxis] >> 7 * (place + 1)) > 0
+    used = (place == 0) | (integers[:, np.newaxis] >> 7 * place > 0)
+    octets: NDArray[np.uint8] = (groups | more * 0x80).astype(np.uint8)[used]
+    return octets.tobytes()
+
+
+def _read_integers(data: bytes, count: int) -> NDArray[np.int64]:
+    octets = np.frombuffer(data, np.uint8)
+    last = np.flatnonzero(octets < 0x80)  # noqa: PLR2004 - the high bit says that more follows
+    if len(last) != count or not len(octets) or last[-1] != len(octets) - 1:
+        raise ValueError("the sketch is damaged: it does not have a count per cell")
+    first = np.concatenate([[0], last[:-1] + 1])
+    if (last - first).max() >= _INTEGER_BYTES:
+        raise ValueError("the sketch is damaged: a count is too large")
+    shift = 7 * (np.arange(len(octets)) - np.repeat(first, last - first + 1))
+    integers: NDArray[np.int64] = np.add.reduceat((octets & 0x7F).astype(np.int64) << shift, first)
+    return integers
+
+
+def _deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(level=9, strategy=zlib.Z_FILTERED)
+    return packer.compress(data) + packer.flush()
+
+
+def _inflate(data: bytes, most_bytes: int) -> bytes:
+    """Decompress, but never to more than `most_bytes`, whatever the stream claims."""
+    unpacker = zlib.decompressobj()
+    try:
+        content = unpacker.decompress(data, most_bytes + 1)
+    except zlib.error as problem:
+        raise ValueError(f"the sketch is damaged: {problem}") from problem
+    if not unpacker.eof or unpacker.unused_data or len(content) > most_bytes:
+        raise ValueError("the sketch is damaged: its counts are cut off or too many")
+    return content
