@@ -25,6 +25,7 @@ class Look:
     """A started job as it stands now."""
 
     job: Stored
+    generation: str
     outcome: JobOutcome
     report: Report | None
     problem: str = ""
@@ -35,14 +36,15 @@ def started(here: Cloud, loop: Loop) -> list[Stored]:
     return list(here.rows.find(JOBS, loop.name, state=STARTED))
 
 
-def look(here: Cloud, job: Stored) -> Look:
+def look(here: Cloud, loop: Loop, job: Stored) -> Look:
     """Ask the service, not the event; read the report of a job that completed."""
+    generation = f"{loop.name}#{job.row['generation']!s}"
     outcome = here.trainer.outcome(job.key)
     data = here.blobs.read(OUTPUTS, f"{outcome.outputs['report']}/report.json") if "report" in outcome.outputs else None
     try:
-        return Look(job, outcome, read(data) if data is not None else None)
+        return Look(job, generation, outcome, read(data) if data is not None else None)
     except Poison as poison:
-        return Look(job, outcome, None, poison.why)
+        return Look(job, generation, outcome, None, poison.why)
 
 
 def perform(decision: Decision, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
@@ -50,17 +52,16 @@ def perform(decision: Decision, here: Cloud, loop: Loop, *, seen: Look, now: dat
     match decision:
         case Register(reason=reason):
             version = _register(here, loop, seen)
-            links = (f"{loop.name}:{version}", f"{loop.name}#{seen.job.row['generation']}")
-            _close(here, loop, seen, state="registered", version=version)
+            links = (f"{loop.name}:{version}", seen.generation)
             record(here.rows, Entry(now, loop.name, "promotion", seen.job.key, "Register", reason, links))
+            _close(here, loop, seen, state="registered")
         case Reject(reason=reason) | GiveUp(reason=reason):
             why = f"{reason} ({seen.problem})" if seen.problem else reason
             event = ModelRejected(loop=loop.name, job=seen.job.key, reason=why)
             here.announcer.announce(event, subject=seen.job.key, id=f"{seen.job.key}-rejected")
-            links = (f"{loop.name}#{seen.job.row['generation']}",)
-            entry = Entry(now, loop.name, "promotion", seen.job.key, type(decision).__name__, why, links)
+            entry = Entry(now, loop.name, "promotion", seen.job.key, type(decision).__name__, why, (seen.generation,))
             record(here.rows, entry)
-            _close(here, loop, seen, state=type(decision).__name__.casefold(), version="")
+            _close(here, loop, seen, state=type(decision).__name__.casefold())
         case Wait():
             pass
 
@@ -82,6 +83,8 @@ def _register(here: Cloud, loop: Loop, seen: Look) -> str:
         "profile": digest["profile"],
         "log_loss": f"{seen.report.challenger.log_loss:.6f}" if seen.report else "",
     }
+    # Written down first, so that the registration's event finds a job that says it made this version
+    here.rows.change(JOBS, loop.name, keys=[seen.job.key], values={"version": version})
     if not here.registry.register(ModelVersion(loop.name, version, folder, lineage)):
         why = "somebody registered that version in the meantime"
         raise Transient(f"{loop.name}:{version} is taken", why=why, fix="the next try takes the next number")
@@ -106,6 +109,5 @@ def _store(blobs: Blobs, source: str, folder: str) -> Mapping[str, str]:
     return digests
 
 
-def _close(here: Cloud, loop: Loop, seen: Look, *, state: str, version: str) -> None:
-    row = {**seen.job.row, "state": state, "version": version}
-    here.rows.replace(JOBS, loop.name, stored=seen.job, row=row)
+def _close(here: Cloud, loop: Loop, seen: Look, *, state: str) -> None:
+    here.rows.change(JOBS, loop.name, keys=[seen.job.key], values={"state": state})

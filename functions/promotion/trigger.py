@@ -31,6 +31,6 @@ def _judge(here: Cloud, *, run: str | None) -> None:
     for loop in here.settings.loops.values():
         for job in started(here, loop):
             if run in (None, job.key):
-                seen = look(here, job)
+                seen = look(here, loop, job)
                 decision = decide(seen.outcome, seen.report, loop.gate)
                 perform(decision, here, loop, seen=seen, now=datetime.now(UTC))
