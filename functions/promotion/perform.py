@@ -14,6 +14,7 @@ from functions.ports import Blobs, JobOutcome, ModelVersion, Stored
 from functions.promotion.decide import Decision, GiveUp, Register, Reject, Wait
 from functions.promotion.report import Report, read
 from functions.wiring import Cloud
+from sketch.profile import Profile
 
 JOBS, STARTED = "jobs", "started"
 OUTPUTS, MODELS = "azureml", "models"  # containers: what jobs wrote, what devices fetch
@@ -105,7 +106,7 @@ def _store(blobs: Blobs, source: str, folder: str) -> Mapping[str, str]:
     files = json.dumps({"files": listing}, indent=1, sort_keys=True).encode()
     blobs.create(MODELS, f"{folder}/files.json", files)
     digests["files.json"] = sha256(files).hexdigest()
-    digests["profile"] = json.loads(contents["profile.json"] or b"{}").get("hash", "")
+    digests["profile"] = Profile.from_json((contents["profile.json"] or b"").decode()).hash
     return digests
 
 

@@ -1,0 +1,19 @@
+"""Table of contents: one blueprint per slice. Settings and loops are checked here, so that a broken one stops the start."""
+
+import azure.functions as func
+
+import functions.drift.trigger
+import functions.operator.trigger
+import functions.promotion.trigger
+import functions.retraining.trigger
+import functions.rollout.trigger
+from functions.wiring import azure
+
+azure()
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
+app.register_functions(functions.retraining.trigger.blueprint)
+app.register_functions(functions.promotion.trigger.blueprint)
+app.register_functions(functions.rollout.trigger.blueprint)
+app.register_functions(functions.drift.trigger.blueprint)
+app.register_functions(functions.operator.trigger.blueprint)

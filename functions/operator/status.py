@@ -1,0 +1,68 @@
+"""The state of every loop in a few facts a person or a machine can read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from functions.journal import Entry, chain, entries
+from functions.loops import Loop
+from functions.ports import Rows
+
+
+@dataclass(frozen=True, slots=True)
+class LoopStatus:
+    """Where one loop stands.
+
+    Args:
+        generation: Number and state of the generation that collects uploads.
+        pending: Uploads no job has taken.
+        taken: Uploads some job has taken.
+        jobs: Job name -> state: started, registered, reject, giveup.
+        rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval.
+        last: The newest decisions, newest last.
+    """
+
+    loop: str
+    generation: str
+    pending: int
+    taken: int
+    jobs: Mapping[str, str]
+    rollouts: Mapping[str, str]
+    last: Sequence[str]
+
+
+def status(rows: Rows, loops: Mapping[str, Loop]) -> list[LoopStatus]:
+    """Read every loop's state."""
+    return [_status(rows, name) for name in loops]
+
+
+def why(rows: Rows, loops: Mapping[str, Loop], subject: str) -> list[Entry]:
+    """The chain of decisions about a blob, generation, job, model or device, oldest first."""
+    every = entries(rows, [*loops, "-"])
+    takers = [
+        f"{name}#{stored.row['generation']!s}"
+        for name in loops
+        for stored in rows.find("uploads", name, blob=subject)
+        if stored.row["generation"]
+    ]
+    found = {entry.key: entry for start in (takers or [subject]) for entry in chain(every, start)}
+    return sorted(found.values(), key=lambda entry: entry.at)
+
+
+def readable(entry: Entry) -> dict[str, object]:
+    """An entry as JSON."""
+    return {**asdict(entry), "at": entry.at.isoformat()}
+
+
+def _status(rows: Rows, loop: str) -> LoopStatus:
+    generation = rows.get("generations", loop, "current")
+    uploads = [stored.row["generation"] for stored in rows.find("uploads", loop)]
+    newest = entries(rows, [loop])[-5:]
+    return LoopStatus(
+        loop=loop,
+        generation=f"{generation.row['number']!s} {generation.row['state']!s}" if generation else "1 open",
+        pending=uploads.count(0),
+        taken=len(uploads) - uploads.count(0),
+        jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
+        rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
+        last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.reason}" for entry in newest],
+    )
