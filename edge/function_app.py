@@ -1,0 +1,23 @@
+"""The same endpoint in the Azure Functions container: the host calls it as one HTTP function.
+
+The host starts the program, and with it the module client, at the first request: the image's health check is that
+request when nobody else asks.
+"""
+
+import os
+
+import azure.functions as func
+
+from edge.app import scoring_app
+from edge.device import Device
+from edge.hub import EdgeHub
+from edge.settings import settings_from
+from edge.store import BlobStore
+
+_settings = settings_from(os.environ)
+
+app = func.AsgiFunctionApp(
+    app=scoring_app(Device(_settings, store=BlobStore(_settings.model_store_url), connect=EdgeHub)),
+    http_auth_level=func.AuthLevel.ANONYMOUS,  # reachable from the device's own network only; keys would need the cloud
+    function_name="score",
+)

@@ -1,0 +1,110 @@
+"""Looks through the bytes of an ONNX file for anything that would make the runtime read another file.
+
+ONNX Runtime resolves external tensor data relative to a folder, so a hostile model could name any file of the device.
+Only the few message fields that can lead to a tensor are followed; the rest is skipped.
+
+Source: onnx.proto (ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto, SparseTensorProto, FunctionProto,
+TrainingInfoProto) and the protocol buffer wire format.
+"""
+
+import re
+from typing import Final
+
+from edge.errors import Unfit
+
+VARINT, I64, LENGTH, I32 = 0, 1, 2, 5
+DEPTH = 64  # subgraphs within subgraphs; real models stay below ten
+IR_VERSION, GRAPH = 1, 7  # fields of ModelProto
+EXTERNAL_DATA, DATA_LOCATION = 13, 14  # fields of TensorProto
+
+# message → {field: message it holds}; every path from a model to a tensor
+PATHS: Final = {
+    "model": {GRAPH: "graph", 20: "training", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "function": {7: "node", 11: "attribute"},
+    "training": {1: "graph", 2: "graph"},
+    "tensor": {},
+}
+
+# A tree ensemble's attributes are millions of single scalars: they are skipped in runs, each short enough not to hold
+# the interpreter for long, because scoring goes on beside this.
+_SCALARS = re.compile(
+    rb"(?:[\x08\x10\x18\x20\x28\x30\x38\x40\x48\x50\x58\x60\x68\x78][\x80-\xff]{0,9}[\x00-\x7f]"
+    rb"|[\x0d\x15\x1d\x25\x2d\x35\x3d\x45\x4d\x55\x5d\x65\x6d\x75\x7d].{4}){1,4096}",
+    re.DOTALL,
+)
+
+
+def refuse_external_data(model: bytes) -> None:
+    """Make sure that a model stands alone.
+
+    Args:
+        model: The content of an ONNX file.
+
+    Raises:
+        Unfit: The bytes are not an ONNX model, or refer to data outside the file.
+    """
+    seen = _walk(model, "model", 0, len(model), depth=0)
+    if not {IR_VERSION, GRAPH} <= seen:
+        raise _not_onnx("the ONNX version or the graph is missing")
+
+
+def _walk(data: bytes, message: str, at: int, end: int, *, depth: int) -> set[int]:
+    if depth > DEPTH:
+        raise _not_onnx(f"graphs are nested more than {DEPTH} deep")
+    seen: set[int] = set()
+    while at < end:
+        if message == "attribute" and (run := _SCALARS.match(data, at, end)):
+            at = run.end()
+            continue
+        tag, at = _varint(data, at, end)
+        field, wire = tag >> 3, tag & 7
+        seen.add(field)
+        _refuse_tensor(message, field, data, at)
+        start, at = _value(data, at, end, wire)
+        if wire == LENGTH and (inner := PATHS[message].get(field)):
+            _walk(data, inner, start, at, depth=depth + 1)
+    return seen
+
+
+def _refuse_tensor(message: str, field: int, data: bytes, at: int) -> None:
+    if message == "tensor" and (field == EXTERNAL_DATA or (field == DATA_LOCATION and data[at : at + 1] != b"\0")):
+        raise Unfit(
+            "the model keeps some of its weights in another file",
+            why="a tensor in model.onnx is stored as external data",
+            fix="export the model with all its weights inside model.onnx",
+        )
+
+
+def _value(data: bytes, at: int, end: int, wire: int) -> tuple[int, int]:
+    if wire == VARINT:
+        return at, _varint(data, at, end)[1]
+    if wire == LENGTH:
+        length, start = _varint(data, at, end)
+    elif wire in (I32, I64):
+        length, start = (4 if wire == I32 else 8), at
+    else:
+        raise _not_onnx(f"unknown wire type {wire} at byte {at}")
+    if start + length > end:
+        raise _not_onnx(f"it ends in the middle of a value at byte {at}")
+    return start, start + length
+
+
+def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+    value = 0
+    for index, byte in enumerate(data[at : min(at + 10, end)]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+            return value, at + index + 1
+    raise _not_onnx(f"it ends in the middle of a number at byte {at}")
+
+
+def _not_onnx(why: str) -> Unfit:
+    return Unfit(
+        "model.onnx is not an ONNX model",
+        why=why,
+        fix="export the model as ONNX; pickles, archives and other formats are never loaded",
+    )

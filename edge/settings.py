@@ -1,0 +1,92 @@
+"""App settings of a device, typed and checked before anything starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from edge.errors import Misconfigured
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(frozen=True)  # without slots: the defaults below are read from the class
+class Settings:
+    """What differs from device to device.
+
+    Args:
+        model_store_url: The blob container models come from, such as `https://account.blob.core.windows.net/models/`.
+        model_folder: Where the last two models are kept.
+        loop: Name of the loop the telemetry belongs to; empty means that it is named like its model.
+        http_host: Address the scoring endpoint listens on.
+        http_port: Port the scoring endpoint listens on.
+        telemetry_every_seconds: A telemetry window closes after this time at the latest, seconds.
+        telemetry_every_rows: A telemetry window closes after this many rows at the latest.
+        telemetry_messages: Telemetry messages kept in memory while the hub is away; the oldest goes first.
+        model_mebibytes: The largest file of a model this device takes, MiB.
+    """
+
+    model_store_url: str
+    model_folder: Path
+    loop: str = ""
+    http_host: str = "0.0.0.0"  # noqa: S104 - a container's port is published by its runtime, not by the program
+    http_port: int = 8080
+    telemetry_every_seconds: int = 60
+    telemetry_every_rows: int = 100_000
+    telemetry_messages: int = 1_000
+    model_mebibytes: int = 256
+
+    @property
+    def model_bytes(self) -> int:
+        """The largest file of a model this device takes, bytes."""
+        return self.model_mebibytes * MEBIBYTE
+
+
+def settings_from(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from environment variables.
+
+    Args:
+        environment: Usually `os.environ`.
+
+    Raises:
+        Misconfigured: A variable is missing or unusable; it is named.
+    """
+    return Settings(
+        model_store_url=_store_url(environment),
+        model_folder=Path(environment.get("MODEL_FOLDER") or "/var/lib/refluent"),
+        loop=environment.get("LOOP", ""),
+        http_host=environment.get("HTTP_HOST") or Settings.http_host,
+        http_port=_count(environment, "HTTP_PORT", Settings.http_port, at_most=65_535),
+        telemetry_every_seconds=_count(environment, "TELEMETRY_EVERY_SECONDS", Settings.telemetry_every_seconds),
+        telemetry_every_rows=_count(environment, "TELEMETRY_EVERY_ROWS", Settings.telemetry_every_rows),
+        telemetry_messages=_count(environment, "TELEMETRY_MESSAGES", Settings.telemetry_messages),
+        model_mebibytes=_count(environment, "MODEL_MEBIBYTES", Settings.model_mebibytes),
+    )
+
+
+def _store_url(environment: Mapping[str, str]) -> str:
+    text = environment.get("MODEL_STORE_URL", "")
+    try:
+        url = urlsplit(text)
+        sound = url.scheme == "https" and url.hostname and url.path.strip("/") and not (url.query or url.fragment)
+        clean = not (url.username or url.password)
+    except ValueError:
+        sound = clean = False
+    if not (sound and clean):
+        raise Misconfigured(
+            "setting MODEL_STORE_URL does not name a model store",
+            why=f"{text!r} is not an https URL of a blob container, without query and credentials",
+            fix="set it to the container's URL, such as https://account.blob.core.windows.net/models/",
+        )
+    return text.rstrip("/") + "/"
+
+
+def _count(environment: Mapping[str, str], name: str, default: int, *, at_most: int = 1_000_000_000) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= at_most):
+        raise Misconfigured(
+            f"setting {name} is not usable",
+            why=f"{text!r} is not a whole number from 1 to {at_most}",
+            fix=f"correct it, or remove it for the default {default}",
+        )
+    return int(text)

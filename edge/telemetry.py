@@ -1,0 +1,213 @@
+"""What a device tells the cloud about its inputs: one sketch and a few counters per window, never raw rows."""
+
+import asyncio
+from array import array
+from base64 import b64encode
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.model import Model
+from sketch.sketch import Sketch
+
+FOLD_ROWS = 4_096  # rows kept raw at most before they are counted into the sketch; bounds memory and the time it takes
+MILLISECONDS = 1_000
+
+
+Batches = list[tuple[Sequence[Any], NDArray[np.float32]]]
+
+
+class Message(msgspec.Struct, frozen=True, rename={"opened": "from", "closed": "to"}):
+    """One telemetry message, as it goes over the wire."""
+
+    v: int
+    loop: str
+    model: str
+    version: str
+    profile: str
+    epoch: str
+    sequence: int
+    opened: datetime
+    closed: datetime
+    rows: int
+    requests: int
+    failed: int
+    latency_ms_p50: float
+    latency_ms_max: float
+    sketch: str
+
+
+class Window:
+    """What one model did since the last message.
+
+    Recording only appends; counting comes later, off the request path.
+
+    Args:
+        model: The model that scored.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.opened = self.closed = datetime.now(UTC)
+        self.rows = self.failed = 0
+        self.latencies = array("d")
+        self._pending: Batches = []
+        self._sketch = Sketch(model.profile)
+        self.pending_rows = 0
+
+    def add(self, rows: Sequence[Any], scores: NDArray[np.float32], seconds: float) -> None:
+        """Remember one answered request."""
+        self._pending.append((rows, scores))
+        self.rows += len(rows)
+        self.pending_rows += len(rows)
+        self._answered(seconds)
+
+    def fail(self, seconds: float) -> None:
+        """Remember one refused request."""
+        self.failed += 1
+        self._answered(seconds)
+
+    def take(self) -> Batches:
+        """Hand over what is remembered, for `count`; on the thread that also adds."""
+        pending, self._pending, self.pending_rows = self._pending, [], 0
+        return pending
+
+    def count(self, pending: Batches) -> None:
+        """Count rows into the sketch; on any thread, but one at a time."""
+        if pending:
+            rows = [row for batch, _ in pending for row in batch]
+            self._sketch.add(self.model.signature.columns(rows), np.concatenate([scores for _, scores in pending]))
+
+    def message(self, *, loop: str, epoch: str, sequence: int) -> bytes:
+        """The closed window as it goes over the wire."""
+        self.count(self.take())
+        wanted = self.model.wanted
+        latencies = np.asarray(self.latencies) * MILLISECONDS
+        return msgspec.json.encode(
+            Message(
+                v=1,
+                loop=loop or wanted.model,
+                model=wanted.model,
+                version=wanted.version,
+                profile=self.model.profile.hash,
+                epoch=epoch,
+                sequence=sequence,
+                opened=self.opened,
+                closed=self.closed,
+                rows=self.rows,
+                requests=len(self.latencies),
+                failed=self.failed,
+                latency_ms_p50=round(float(np.median(latencies)), 3),
+                latency_ms_max=round(float(np.max(latencies)), 3),
+                sketch=b64encode(self._sketch.to_bytes()).decode(),
+            )
+        )
+
+    def _answered(self, seconds: float) -> None:
+        self.latencies.append(seconds)
+        self.closed = datetime.now(UTC)
+
+
+class Telemetry:
+    """The open windows, one per model, and the messages that wait for the hub.
+
+    Usually one window is open. A request that was in flight during a swap ends on the old model, whose window it
+    reopens: no row is counted for a model that did not score it.
+
+    Args:
+        loop: Name of the loop; empty means that it is named like the model.
+        every_seconds: A window closes after this time at the latest.
+        every_rows: A window closes after this many rows at the latest.
+        keep_messages: Messages kept while the hub is away; the oldest goes first.
+        on_message: Called when a message waits.
+    """
+
+    def __init__(
+        self, *, loop: str, every_seconds: float, every_rows: int, keep_messages: int, on_message: Callable[[], None]
+    ) -> None:
+        self.epoch = uuid4().hex
+        self.dropped = 0
+        self._loop, self._every_seconds, self._every_rows = loop, every_seconds, every_rows
+        self._keep_messages, self._on_message = keep_messages, on_message
+        self._sequence = 0
+        self._open: dict[Model, Window] = {}
+        self._closed: deque[Window] = deque()
+        self._outbox: deque[bytes] = deque()
+        self._due, self._stopping = asyncio.Event(), False
+
+    @property
+    def waiting(self) -> int:
+        """Messages that wait for the hub."""
+        return len(self._outbox)
+
+    def record(self, model: Model, rows: Sequence[Any], scores: NDArray[np.float32], seconds: float) -> None:
+        """Remember one answered request; cheap, because it is on the request path."""
+        window = self._window(model)
+        window.add(rows, scores, seconds)
+        if window.rows >= self._every_rows:
+            self.close()
+        elif window.pending_rows >= FOLD_ROWS:
+            self._due.set()
+
+    def fail(self, model: Model, seconds: float) -> None:
+        """Remember one refused request."""
+        self._window(model).fail(seconds)
+
+    def close(self) -> None:
+        """Close every open window; what comes next is counted anew."""
+        self._closed.extend(self._open.values())
+        self._open.clear()
+        self._due.set()
+
+    async def run(self) -> None:
+        """Close windows in time and turn closed ones into messages, until `stop`."""
+        while not self._stopping:
+            deadline = asyncio.get_running_loop().time() + self._every_seconds
+            with suppress(TimeoutError):
+                while not self._stopping:
+                    async with asyncio.timeout_at(deadline):
+                        await self._due.wait()
+                    await self._settle()
+            self.close()
+            await self._settle()
+
+    def stop(self) -> None:
+        """Let `run` close what is open and end; it is never cancelled, because a window would be lost half counted."""
+        self._stopping = True
+        self._due.set()
+
+    async def _settle(self) -> None:
+        self._due.clear()
+        for window in [window for window in self._open.values() if window.pending_rows >= FOLD_ROWS]:
+            await asyncio.to_thread(window.count, window.take())
+        while self._closed:
+            window = self._closed.popleft()
+            sequence, self._sequence = self._sequence, self._sequence + 1
+            encode = partial(window.message, loop=self._loop, epoch=self.epoch, sequence=sequence)
+            self.put_back(await asyncio.to_thread(encode), newest=True)
+            self._on_message()
+
+    def take(self) -> bytes:
+        """The oldest message; who cannot send it puts it back."""
+        return self._outbox.popleft()
+
+    def put_back(self, message: bytes, *, newest: bool = False) -> None:
+        """Keep a message for the hub, in its place; beyond the limit the oldest is dropped and counted."""
+        (self._outbox.append if newest else self._outbox.appendleft)(message)
+        if len(self._outbox) > self._keep_messages:
+            self._outbox.popleft()
+            self.dropped += 1
+
+    def _window(self, model: Model) -> Window:
+        window = self._open.get(model)
+        if window is None:
+            window = self._open[model] = Window(model)
+        return window
