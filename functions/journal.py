@@ -66,13 +66,15 @@ def chain(every: Iterable[Entry], subject: str) -> list[Entry]:
     what was decided about it and about the models that reached it, but is not a bridge from model to model.
     """
     every = list(every)
+    told: dict[str, Entry] = {}
     known, frontier = {subject}, {subject}
     while frontier:
         touched = [entry for entry in every if frontier & {entry.subject, *entry.links}]
-        frontier = {name for entry in touched for name in (entry.subject, *entry.links)} - known
-        known |= frontier
-        frontier = {name for name in frontier if "#" in name or ":" in name or name.startswith("rt-")}
-    return [entry for entry in every if entry.subject in known and known & {entry.subject, *entry.links}]
+        told |= {entry.key: entry for entry in touched}
+        named = {name for entry in touched for name in (entry.subject, *entry.links)} - known
+        known |= named
+        frontier = {name for name in named if "#" in name or ":" in name or name.startswith("rt-")}
+    return sorted(told.values(), key=lambda entry: entry.at)
 
 
 def _entry(loop: str, stored: Stored) -> Entry:

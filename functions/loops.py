@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,13 +16,14 @@ from functions.errors import Refused
 UNITS = {"s": "seconds", "min": "minutes", "hour": "hours", "day": "days"}
 
 
-def _span(text: object) -> object:
-    """Turn "10 min" into a timedelta; leave anything else for pydantic to refuse."""
+def _span(text: object) -> timedelta:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|hour|day)s?", text) if isinstance(text, str) else None
-    return timedelta(**{UNITS[match[2]]: float(match[1])}) if match else f"{text!r} is not a span such as '10 min'"
+    if not match:
+        raise ValueError(f"{text!r} is not a span such as '30 s', '10 min', '1 hour' or '2 days'")
+    return timedelta(**{UNITS[match[2]]: float(match[1])})
 
 
-Span = Annotated[timedelta, BeforeValidator(_span), Field(description="'30 s', '10 min', '1 hour' or '2 days'")]
+Span = Annotated[timedelta, BeforeValidator(_span)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
@@ -181,8 +183,12 @@ def read(path: Path) -> Loop:
 
 def _line(text: str, place: tuple[int | str, ...]) -> int:
     """Line of the deepest part of a place that the file spells out; 1 where none is."""
-    line, lines = 1, text.splitlines()
-    for part in place:
-        spelled = re.compile(rf"^\s*(\[+[\w.\s]*\b{re.escape(str(part))}\s*\]+|{re.escape(str(part))}\s*=)")
-        line = next((n for n, row in enumerate(lines, 1) if n >= line and spelled.match(row)), line)
-    return line
+    line, lines = 0, text.splitlines()
+    for part, index in pairwise((*place, 0)):
+        if isinstance(part, int):
+            continue
+        spelled = re.compile(rf"^\s*(\[+[\w.\s]*\b{re.escape(part)}\s*\]+|{re.escape(part)}\s*=)")
+        found = [n for n, row in enumerate(lines, 1) if n > line and spelled.match(row)]
+        nth = index if isinstance(index, int) else 0
+        line = found[nth] if nth < len(found) else line
+    return max(line, 1)

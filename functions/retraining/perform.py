@@ -90,8 +90,8 @@ def _finish(here: Cloud, loop: Loop, now: datetime) -> None:
         reason=manifest.reason,
     )
     here.announcer.announce(event, subject=order.name, id=order.name)
-    links = (order.name, f"{loop.name}:{champion}") if champion else (order.name,)
-    record(here.rows, Entry(now, loop.name, "retraining", f"{loop.name}#{number}", "Launch", manifest.reason, links))
+    subject = f"{loop.name}#{number}"
+    record(here.rows, Entry(now, loop.name, "retraining", subject, "Launch", manifest.reason, (order.name,)))
     fresh: Row = {"number": number + 1, "state": OPEN, "trigger": "", "reason": ""}
     here.rows.replace(GENERATIONS, loop.name, stored=sealed, row=fresh)
 

@@ -1,0 +1,1 @@
+"""In-memory stand-ins that keep the promises of functions/ports.py; tests/contracts holds them to it."""

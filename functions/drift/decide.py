@@ -1,0 +1,188 @@
+"""Does a device still see what its model was trained on? No clock, no network, no SDK."""
+
+from dataclasses import dataclass, replace
+from math import exp, log
+
+import numpy as np
+
+from functions.drift.channels import Channels, channels_of
+from functions.drift.detector import Evidence, Finding, score
+from functions.drift.policy import DriftSettings
+from functions.drift.state import DeviceState
+from functions.drift.window import Ledger, MessageKey
+from sketch.profile import Profile
+from sketch.sketch import Sketch
+
+CALM_WINDOWS = 24  # Without an alarm for as long, a drift is over.
+_WHOLE = 0.1  # From this share on, whole per cents say enough.
+
+
+@dataclass(frozen=True, slots=True)
+class TooFew:
+    """Counted; the window is still open, or the reference is too small to say anything."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Steady:
+    """Counted; the window is full and calls for nothing."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """Counted; the device no longer sees what its model was trained on.
+
+    Attributes:
+        reason: For a person: the explanation, and whether it is news.
+        explanation: Such as "temp, share above 50: 12 % → 61 %, since window 3".
+        feature: The feature that moved most clearly, or "score" for the model's answers.
+        rising: Whether the share in the explanation grew.
+        before: That share in the reference, 0..1.
+        after: That share now, 0..1.
+        since: Window, from 1 with the model's first, since which the evidence has been gathering.
+        window: Window of this alarm.
+        episode: Window of the first alarm of this drift: with device, model version and profile it names the episode.
+    """
+
+    reason: str
+    explanation: str
+    feature: str
+    rising: bool
+    before: float
+    after: float
+    since: int
+    window: int
+    episode: int
+
+    @property
+    def is_news(self) -> bool:
+        """Whether this is the episode's first alarm."""
+        return self.window == self.episode
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """Not counted: it was counted before."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """Not counted: it is about a model that the device has replaced since."""
+
+    reason: str
+
+
+type Decision = TooFew | Steady | Drifted | Duplicate | Superseded
+
+
+def decide(
+    state: DeviceState | None, sketch: Sketch, message: MessageKey, *, profile: Profile, settings: DriftSettings
+) -> tuple[DeviceState, Decision]:
+    """Count one message of a device, once, and judge the window that it fills.
+
+    A message delivered again, or late and about a replaced model, gives back the same state. Messages of one model may
+    come in any order; a message of another model version or profile, sent after all that were counted, starts afresh.
+
+    Args:
+        state: What is known of the device; None before its first message.
+        sketch: What the message counted.
+        message: What names the message.
+        profile: The profile of the model that the message is about.
+        settings: What the loop watches.
+
+    Raises:
+        ValueError: The sketch, the message and the profile, or the state and the message, do not belong together; or
+            the settings watch a feature that the profile does not have.
+    """
+    if not sketch.profile.hash == message.profile == profile.hash or (state and state.device != message.device):
+        raise ValueError(f"a sketch of profile {sketch.profile.hash} or another device's state, for message {message}")
+    channels = channels_of(profile, settings)
+    state = state or _fresh(message, channels, ledger=Ledger())
+    if state.ledger.has(message):
+        return state, Duplicate(f"message {message.sequence} of epoch {message.epoch} was counted before")
+    if (state.model, state.version, state.profile) != (message.model, message.version, message.profile):
+        if not state.ledger.is_newer(message):
+            return state, Superseded(f"{message.model}:{message.version} was replaced by {state.model}:{state.version}")
+        state = _fresh(message, channels, ledger=state.ledger)
+    if state.channels != channels.id:
+        state = _fresh(message, channels, ledger=state.ledger)
+    state = replace(
+        state,
+        ledger=state.ledger.plus(message),
+        pending_rows=state.pending_rows + sketch.rows,
+        pending=state.pending + sketch.counts,
+    )
+    if state.pending_rows < settings.window_rows:
+        return state, TooFew(f"{state.pending_rows} of {settings.window_rows} rows of window {_number(state)}")
+    return _judge(state, channels, settings)
+
+
+def _fresh(message: MessageKey, channels: Channels, *, ledger: Ledger) -> DeviceState:
+    return DeviceState(
+        device=message.device,
+        model=message.model,
+        version=message.version,
+        profile=message.profile,
+        channels=channels.id,
+        ledger=ledger,
+        pending_rows=0,
+        pending=np.zeros(channels.cells, np.int64),
+        evidence=Evidence.none(len(channels.shares)),
+    )
+
+
+def _number(state: DeviceState) -> int:
+    """The open window's number, from 1."""
+    return state.evidence.windows + 1
+
+
+def _judge(state: DeviceState, channels: Channels, settings: DriftSettings) -> tuple[DeviceState, Decision]:
+    """Score the full window and open the next."""
+    window, rows = _number(state), state.pending_rows
+    evidence, finding = score(state.evidence, state.pending, channels)
+    state = replace(state, evidence=evidence, pending_rows=0, pending=np.zeros_like(state.pending))
+    if finding is None:
+        return state, TooFew(f"the reference of profile {state.profile} has too few rows to compare anything with")
+    if finding.log_evidence >= log(settings.false_alarm_every):
+        return _alarm(state, finding, window=window)
+    if state.last_alarm is not None and window - state.last_alarm >= CALM_WINDOWS:
+        over = f"the drift of window {state.episode} is over, {CALM_WINDOWS} windows without an alarm"
+        return replace(state, episode=None, last_alarm=None), Steady(over)
+    strength = f"evidence {exp(finding.log_evidence):.3g} of {settings.false_alarm_every:.3g}"
+    return state, Steady(
+        f"window {window}, {rows} rows: within tolerance; most notable {_explain(finding)} ({strength})"
+    )
+
+
+def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[DeviceState, Decision]:
+    episode = state.episode or window
+    explanation = _explain(finding)
+    told = "" if episode == window else f"; the drift of window {episode} goes on"
+    drifted = Drifted(
+        reason=f"{explanation}{told}",
+        explanation=explanation,
+        feature=finding.feature,
+        rising=finding.rising,
+        before=finding.before,
+        after=finding.after,
+        since=finding.since,
+        window=window,
+        episode=episode,
+    )
+    return replace(state, evidence=state.evidence.forgiven(), episode=episode, last_alarm=window), drifted
+
+
+def _explain(finding: Finding) -> str:
+    before, after = _percent(finding.before), _percent(finding.after)
+    return f"{finding.feature}, {finding.words}: {before} → {after}, since window {finding.since}"
+
+
+def _percent(share: float) -> str:
+    """A share as people say it: whole from 10 % on, with a decimal below."""
+    decimals = 0 if share == 0 or share >= _WHOLE else 1
+    return f"{100 * share:.{decimals}f} %"

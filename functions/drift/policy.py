@@ -1,0 +1,26 @@
+"""What a loop watches for drift, and how seldom it cries wolf."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSettings:
+    """The `[drift]` section of a loop file.
+
+    Attributes:
+        features: Names of the features to watch; empty watches all of the model's.
+        scores: Whether the model's scores are watched too.
+        window_rows: Rows that make one window, >= 1; more rows see smaller changes, later.
+        false_alarm_every: Windows of one device, on average, until a false alarm; > 1.
+        tolerance: Change of a share that is nobody's concern, in 0..1, on top of the reference's own error.
+    """
+
+    features: tuple[str, ...] = ()
+    scores: bool = True
+    window_rows: int = 200
+    false_alarm_every: float = 100_000
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.window_rows < 1 or not self.false_alarm_every > 1 or not 0 <= self.tolerance < 1:
+            raise ValueError(f"no detector has these settings: {self}")

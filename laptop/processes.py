@@ -1,0 +1,89 @@
+"""A stack's child processes: started with the stack's environment, logged to files, gone when their owner goes."""
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from laptop.stack import Stack
+
+FENCE = Path(__file__).parent / "fence"
+GUARD = Path(__file__).parent / "guard.py"
+ROOT = Path(__file__).parents[1]
+PATIENCE_S = 10
+
+
+class Processes:
+    """The children of one stack.
+
+    Args:
+        stack: Whose children; their logs go to `home/logs/<name>.log`.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self._logs = stack.home / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, command: Sequence[str], extra: Mapping[str, str] | None = None) -> None:
+        """Start a child; it is ended when this process ends, however that happens."""
+        with self.log(name).open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-S", str(GUARD), f"exec {shlex.join(command)}"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment(extra),
+                cwd=ROOT,
+                start_new_session=True,  # Ctrl-C reaches the owner alone, which then ends its children in order
+            )
+
+    def log(self, name: str) -> Path:
+        """Where a child's output goes."""
+        return self._logs / f"{name}.log"
+
+    def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What every process of the stack sees: the SDKs' settings, and the fence that watches its connections."""
+        return {
+            **os.environ,
+            **self._stack.sdk_environment(),
+            "REFLUENT_FENCE_LOG": str(self.outside_log),
+            "PYTHONPATH": os.pathsep.join([str(FENCE), str(ROOT)]),
+            "NODE_OPTIONS": f"--require {FENCE / 'fence.cjs'}",
+            "NODE_EXTRA_CA_CERTS": str(self._stack.authority),
+            "NO_PROXY": "*",  # a proxy of the user's must not see loopback traffic
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONWARNINGS": "ignore",
+            **(extra or {}),
+        }
+
+    @property
+    def outside_log(self) -> Path:
+        """One line for every connection that some process tried to make off the loopback."""
+        return self._logs / "outside.log"
+
+    def ended(self) -> str | None:
+        """The name of a child that ended although nobody stopped it, or None."""
+        return next((name for name, process in self._running.items() if process.poll() is not None), None)
+
+    def tail(self, name: str, lines: int = 12) -> str:
+        """The end of a child's output, for an error message."""
+        text = self.log(name).read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def stop(self, *names: str) -> None:
+        """End these children, or all, the last started first."""
+        chosen = [name for name in reversed(self._running) if not names or name in names]
+        stopping = [self._running.pop(name) for name in chosen]
+        for process in stopping:
+            if process.stdin:
+                process.stdin.close()
+        for process in stopping:
+            try:
+                process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,161 @@
+"""The cloud in memory: every port of functions/ports.py, kept by dictionaries."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import md5
+
+from functions.events import Event
+from functions.ports import (
+    BlobFacts,
+    Deployment,
+    JobOrder,
+    JobOutcome,
+    ModelVersion,
+    Progress,
+    Row,
+    Stored,
+    Value,
+)
+from functions.settings import Settings
+
+
+@dataclass
+class FakeRows:
+    tables: dict[tuple[str, str], dict[str, Stored]] = field(default_factory=dict)
+    writes: int = 0
+
+    def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:
+        rows = self.tables.setdefault((table, partition), {})
+        if key in rows:
+            return False
+        rows[key] = self._stamped(key, row)
+        return True
+
+    def get(self, table: str, partition: str, key: str) -> Stored | None:
+        return self.tables.get((table, partition), {}).get(key)
+
+    def replace(self, table: str, partition: str, *, stored: Stored, row: Row) -> bool:
+        rows = self.tables.get((table, partition), {})
+        if stored.key not in rows or rows[stored.key].etag != stored.etag:
+            return stored.key in rows and dict(rows[stored.key].row) == dict(row)
+        rows[stored.key] = self._stamped(stored.key, row)
+        return True
+
+    def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
+        rows = self.tables.get((table, partition), {})
+        for key in keys:
+            rows[key] = self._stamped(key, {**rows[key].row, **values})
+
+    def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:
+        rows = self.tables.get((table, partition), {})
+        for key in sorted(rows):
+            if all(rows[key].row.get(name) == value for name, value in equal.items()):
+                yield rows[key]
+
+    def _stamped(self, key: str, row: Row) -> Stored:
+        self.writes += 1
+        return Stored(key=key, row=dict(row), etag=str(self.writes))
+
+
+@dataclass
+class FakeBlobs:
+    blobs: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def create(self, container: str, name: str, data: bytes) -> bool:
+        if (container, name) in self.blobs:
+            return False
+        self.blobs[container, name] = data
+        return True
+
+    def read(self, container: str, name: str) -> bytes | None:
+        return self.blobs.get((container, name))
+
+    def facts(self, container: str, name: str) -> BlobFacts | None:
+        data = self.blobs.get((container, name))
+        return None if data is None else BlobFacts(name, len(data), md5(data, usedforsecurity=False).hexdigest())
+
+    def list(self, container: str, prefix: str) -> Sequence[BlobFacts]:
+        names = sorted(name for at, name in self.blobs if at == container and name.startswith(prefix))
+        found = [self.facts(container, name) for name in names]
+        return [facts for facts in found if facts]
+
+
+@dataclass
+class FakeTrainer:
+    """Jobs run until a test ends them."""
+
+    orders: dict[str, JobOrder] = field(default_factory=dict)
+    ended: dict[str, JobOutcome] = field(default_factory=dict)
+
+    def start(self, order: JobOrder) -> None:
+        assert self.orders.setdefault(order.name, order) == order, "a job's name was used for other content"
+
+    def outcome(self, job: str) -> JobOutcome:
+        if job not in self.orders:
+            return JobOutcome("missing")
+        return self.ended.get(job, JobOutcome("running"))
+
+
+@dataclass
+class FakeRegistry:
+    models: dict[tuple[str, str], ModelVersion] = field(default_factory=dict)
+
+    def versions(self, model: str) -> Sequence[ModelVersion]:
+        return [found for (name, _), found in sorted(self.models.items()) if name == model]
+
+    def get(self, model: str, version: str) -> ModelVersion | None:
+        return self.models.get((model, version))
+
+    def register(self, version: ModelVersion) -> bool:
+        return self.models.setdefault((version.model, version.version), version) == version
+
+
+@dataclass
+class FakeFleet:
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    reports: dict[str, Progress] = field(default_factory=dict)
+
+    def apply(self, deployment: Deployment) -> bool:
+        return self.deployments.setdefault(deployment.id, deployment).content == deployment.content
+
+    def progress(self, deployment: str) -> Progress | None:
+        if deployment not in self.deployments:
+            return None
+        return self.reports.get(deployment, Progress(0, {"ready": 0, "failed": 0}))
+
+
+@dataclass
+class FakeAnnouncer:
+    announced: dict[str, Event] = field(default_factory=dict)
+
+    def announce(self, event: Event, *, subject: str, id: str) -> None:  # noqa: A002 # CloudEvents' own name
+        assert subject
+        self.announced[id] = event
+
+    def kinds(self) -> list[str]:
+        return [type(event).__name__ for event in self.announced.values()]
+
+
+GROUP = "/subscriptions/s/resourceGroups/g/providers"
+ENVIRONMENT: Mapping[str, str] = {
+    "DATA_BLOB_ENDPOINT": "https://refluent.blob.core.windows.net",
+    "DATA_TABLE_ENDPOINT": "https://refluent.table.core.windows.net",
+    "DATA_ACCOUNT_ID": f"{GROUP}/Microsoft.Storage/storageAccounts/refluent",
+    "AZUREML_WORKSPACE_ID": f"{GROUP}/Microsoft.MachineLearningServices/workspaces/refluent",
+    "EVENT_TOPIC_ENDPOINT": "https://refluent.westeurope-1.eventgrid.azure.net/api/events",
+    "IOTHUB_HOSTNAME": "refluent.azure-devices.net",
+    "IOTHUB_ID": f"{GROUP}/Microsoft.Devices/IotHubs/refluent",
+}
+
+
+@dataclass
+class FakeCloud:
+    """Every port in memory, under the settings of a made-up app."""
+
+    settings: Settings = field(default_factory=lambda: Settings.model_validate(ENVIRONMENT))
+    rows: FakeRows = field(default_factory=FakeRows)
+    blobs: FakeBlobs = field(default_factory=FakeBlobs)
+    trainer: FakeTrainer = field(default_factory=FakeTrainer)
+    registry: FakeRegistry = field(default_factory=FakeRegistry)
+    fleet: FakeFleet = field(default_factory=FakeFleet)
+    announcer: FakeAnnouncer = field(default_factory=FakeAnnouncer)

@@ -1,0 +1,57 @@
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from functions.errors import Refused
+from functions.loops import load, read
+
+SAMPLE = Path("loops/flight-delays.toml")
+
+
+def changed(folder: Path, old: str, new: str) -> Path:
+    text = SAMPLE.read_text(encoding="utf-8")
+    assert old in text
+    path = folder / "flight-delays.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+def test_the_sample_loop_reads_as_it_is_written() -> None:
+    loop = load(SAMPLE.parent)["flight-delays"]
+    assert loop.loop.sites == ["ewr", "jfk", "lga"]
+    assert loop.retrain.quiet_for == timedelta(seconds=3)
+    assert loop.data.label == "late"
+    assert loop.data.features["carrier"] == "category"
+    assert [ring.name for ring in loop.rollout.ring] == ["canary", "everywhere"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('quiet_for = "3 s"', 'quiet_for = "3 fortnights"', r"retrain\.quiet_for"),
+        ("jobs_per_day = 2", "jobs_per_day = 0", r"retrain\.jobs_per_day.*because: Input should be greater"),
+        ("jobs_per_day = 2", "jobs_a_day = 2", r"retrain\.jobs"),
+        ("confidence = 0.95", "confidence = 95", r"gate\.confidence"),
+        ('type = "label"', 'type = "number"', "one label"),
+        ('"visib", "carrier"]', '"visibility"]', "visibility"),
+        ('model = "flight-delays"', 'model = "other"', "named after another loop.*rename the file to other.toml"),
+        ("[gate]", "[gate", "not TOML.*line"),
+    ],
+)
+def test_a_broken_loop_names_file_line_reason_and_fix(tmp_path: Path, old: str, new: str, said: str) -> None:
+    with pytest.raises(Refused, match=f"(?s)flight-delays.toml.*{said}") as caught:
+        read(changed(tmp_path, old, new))
+    assert caught.value.fix
+
+
+def test_the_line_named_is_the_line_that_is_wrong(tmp_path: Path) -> None:
+    path = changed(tmp_path, 'dwell = "0 s"', 'dwell = "soon"')
+    line = path.read_text(encoding="utf-8").splitlines().index('dwell = "soon"') + 1
+    with pytest.raises(Refused, match=rf"line {line}: rollout\.ring\.1\.dwell"):
+        read(path)
+
+
+def test_a_folder_without_loops_stops_the_start(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no loop in"):
+        load(tmp_path)
