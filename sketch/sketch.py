@@ -180,7 +180,7 @@ def _read_integers(data: bytes, count: int) -> NDArray[np.int64]:
 
 
 def _deflate(data: bytes) -> bytes:
-    packer = zlib.compressobj(level=9, strategy=zlib.Z_FILTERED)
+    packer = zlib.compressobj(level=6, strategy=zlib.Z_FILTERED)
     return packer.compress(data) + packer.flush()
 
 
