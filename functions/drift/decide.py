@@ -184,5 +184,5 @@ def _explain(finding: Finding) -> str:
 
 def _percent(share: float) -> str:
     """A share as people say it: whole from 10 % on, with a decimal below."""
-    decimals = 0 if share == 0 or share >= _WHOLE else 1
+    decimals = 0 if share >= _WHOLE or round(share, 3) == 0 else 1
     return f"{100 * share:.{decimals}f} %"

@@ -73,7 +73,12 @@ def admit(upload: DataUploaded, loop: Loop, at: datetime) -> Upload:
     if upload.size_bytes == 0:
         raise Poison(f"{upload.blob} is empty", why="0 bytes", fix="send the file again", code="BLOB_EMPTY")
     if upload.blob_type != "BlockBlob":
-        raise Poison(f"{upload.blob} is a {upload.blob_type}", why="sites write block blobs", fix="", code="BLOB_TYPE")
+        raise Poison(
+            f"{upload.blob} is a {upload.blob_type}",
+            why="sites write block blobs",
+            fix="upload it again as a block blob",
+            code="BLOB_TYPE",
+        )
     etag = upload.etag.strip('"')
     key = sha256(f"{upload.container}\n{upload.blob}\n{etag}".encode()).hexdigest()[:32]
     return Upload(key, upload.blob, etag, upload.size_bytes, site, at)

@@ -1,0 +1,108 @@
+import json
+from collections.abc import Iterator
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+from functions.journal import entries
+from functions.ports import JobOrder, JobOutcome, ModelVersion, Row
+from functions.promotion.trigger import judge_on_run_ended
+from functions.wiring import using
+from sketch.profile import Profile
+from tests.fakes.cloud import FakeCloud
+from tests.messages import run_completed
+
+JOB = "rt-flight-delays-1-0123456789ab"
+REPORT = {
+    "rows": 5,
+    "baseline": {"log_loss": 0.6},
+    "challenger": {"log_loss": 0.51, "by_day": {"2013-01-28": {"rows": 5, "log_loss": 0.51}}},
+    "champion": None,
+}
+PROFILE = Profile.build({"temp": np.array([30.0, 41.0])}, kinds={"temp": "number"}, scores=np.array([0.1, 0.3]))
+
+
+@pytest.fixture
+def here() -> Iterator[FakeCloud]:
+    with using(FakeCloud()) as cloud:
+        assert isinstance(cloud, FakeCloud)
+        order = JobOrder(JOB, "flight-delays", "p:1", "c", "e", "t", "l", None, "{}", "1", {})
+        cloud.trainer.orders[JOB] = order
+        row: Row = {"generation": 1, "state": "started", "launched_at": "2026-03-01T12:00:00+00:00", "champion": ""}
+        cloud.rows.insert("jobs", "flight-delays", JOB, row=row)
+        yield cloud
+
+
+def complete(here: FakeCloud, report: object = REPORT) -> None:
+    files = {
+        "model.onnx": b"onnx",
+        "signature.json": b"{}",
+        "profile.json": PROFILE.to_json().encode(),
+        "samples.json": b"{}",
+    }
+    for name, data in files.items():
+        here.blobs.blobs["azureml", f"out/model/{name}"] = data
+    here.blobs.blobs["azureml", "out/report/report.json"] = json.dumps(report).encode()
+    here.trainer.ended[JOB] = JobOutcome("completed", {"model": "out/model", "report": "out/report"})
+
+
+def test_a_better_model_is_registered_with_the_digests_of_what_devices_will_fetch(here: FakeCloud) -> None:
+    complete(here)
+    judge_on_run_ended(run_completed(JOB))
+    (model,) = here.registry.versions("flight-delays")
+    files = here.blobs.blobs["models", "flight-delays/1/files.json"]
+    assert (model.version, model.lineage["job"]) == ("1", JOB)
+    assert model.lineage["sha256"] == sha256(files).hexdigest()
+    assert model.lineage["profile"] == PROFILE.hash
+    assert json.loads(files)["files"]["model.onnx"] == {"sha256": sha256(b"onnx").hexdigest(), "size_bytes": 4}
+
+
+def test_the_same_end_told_five_times_registers_once(here: FakeCloud) -> None:
+    complete(here)
+    for _ in range(5):
+        judge_on_run_ended(run_completed(JOB))
+    assert len(here.registry.models) == 1
+    assert [entry.decision for entry in entries(here.rows, ["flight-delays"])] == ["Register"]
+
+
+def test_a_crash_after_the_registration_finds_its_own_version_again(here: FakeCloud) -> None:
+    complete(here)
+    judge_on_run_ended(run_completed(JOB))
+    here.rows.change("jobs", "flight-delays", keys=[JOB], values={"state": "started"})
+    judge_on_run_ended(run_completed(JOB))
+    assert list(here.registry.models) == [("flight-delays", "1")]
+
+
+def test_a_version_somebody_registered_by_hand_is_stepped_over(here: FakeCloud) -> None:
+    here.registry.register(ModelVersion("flight-delays", "7", "", {}))
+    complete(here)
+    judge_on_run_ended(run_completed(JOB))
+    assert here.registry.models["flight-delays", "8"].lineage["job"] == JOB
+
+
+@pytest.mark.parametrize(
+    "report",
+    [{}, {**REPORT, "baseline": {"log_loss": float("nan")}}, {**REPORT, "challenger": {"log_loss": 0.1, "by_day": {}}}],
+)
+def test_a_report_with_missing_or_unreal_numbers_fails_closed(here: FakeCloud, report: object) -> None:
+    complete(here, report)
+    judge_on_run_ended(run_completed(JOB))
+    assert not here.registry.models
+    (entry,) = entries(here.rows, ["flight-delays"])
+    assert (entry.decision, here.announcer.kinds()) == ("GiveUp", ["ModelRejected"])
+
+
+def test_a_script_that_failed_ends_as_a_decision_not_a_traceback(here: FakeCloud) -> None:
+    here.trainer.ended[JOB] = JobOutcome("failed", detail="prepare: no usable file")
+    judge_on_run_ended(run_completed(JOB))
+    (entry,) = entries(here.rows, ["flight-delays"])
+    assert (entry.decision, entry.reason) == ("GiveUp", "the job failed: prepare: no usable file")
+    (job,) = here.rows.find("jobs", "flight-delays")
+    assert job.row["state"] == "giveup"
+
+
+def test_somebody_else_s_run_is_nothing_to_us(here: FakeCloud) -> None:
+    complete(here)
+    judge_on_run_ended(run_completed("automl-42"))
+    assert not here.registry.models

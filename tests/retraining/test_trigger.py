@@ -1,0 +1,177 @@
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from functions.journal import entries
+from functions.ports import JobOrder
+from functions.retraining.decide import Decision, Launch, decide
+from functions.retraining.perform import look, perform
+from functions.retraining.trigger import count_upload_on_blob_created
+from functions.wiring import using
+from tests.fakes.cloud import FakeCloud, FakeTrainer
+from tests.messages import blob_created
+
+DAYS = range(1, 29)
+SITES = ("ewr", "jfk", "lga")
+
+
+@pytest.fixture
+def here() -> Iterator[FakeCloud]:
+    with using(FakeCloud()) as cloud:
+        assert isinstance(cloud, FakeCloud)
+        yield cloud
+
+
+def land(*blobs: str, etag: str = "0x1") -> None:
+    for blob in blobs:
+        count_upload_on_blob_created(blob_created(blob, eTag=etag))
+
+
+def january() -> list[str]:
+    return [f"flight-delays/{site}/2013-01-{day:02}.parquet" for site in SITES for day in DAYS]
+
+
+def turn(here: FakeCloud, now: datetime | None = None) -> Decision:
+    loop, now = here.settings.loops["flight-delays"], now or datetime.now(UTC) + timedelta(seconds=10)
+    seen = look(here.rows, loop)
+    decision = decide(seen.backlog, loop.retrain, now)
+    perform(decision, here, loop, seen=seen, now=now)
+    return decision
+
+
+def test_a_burst_delivered_twice_and_out_of_order_starts_one_job(here: FakeCloud) -> None:
+    land(*january())
+    land(*reversed(january()))
+    assert isinstance(turn(here), Launch)
+    turn(here)
+    (order,) = here.trainer.orders.values()
+    manifest = json.loads(here.blobs.blobs["manifests", f"{order.training_set}/manifest.json"])
+    assert [blob["name"] for blob in manifest["blobs"]] == sorted(january())
+    assert here.announcer.kinds() == ["TrainingLaunched"]
+
+
+def test_the_same_name_with_another_etag_is_another_upload(here: FakeCloud) -> None:
+    land("flight-delays/ewr/a.parquet", etag="0x1")
+    land("flight-delays/ewr/a.parquet", etag='"0x1"')
+    land("flight-delays/ewr/a.parquet", etag="0x2")
+    assert len(list(here.rows.find("uploads", "flight-delays"))) == 2
+
+
+def test_what_lands_after_the_seal_belongs_to_the_next_generation(here: FakeCloud) -> None:
+    land(*january())
+    turn(here)
+    land("flight-delays/ewr/2013-02-01.parquet")
+    generations = {
+        stored.row["blob"]: stored.row["generation"] for stored in here.rows.find("uploads", "flight-delays")
+    }
+    assert generations["flight-delays/ewr/2013-01-01.parquet"] == 1
+    assert generations["flight-delays/ewr/2013-02-01.parquet"] == 0
+    assert turn(here).reason == "1 of 84 files"
+
+
+def test_the_second_job_trains_on_everything_and_names_the_champion(here: FakeCloud) -> None:
+    land(*january())
+    turn(here)
+    (first,) = here.trainer.orders
+    here.rows.change("jobs", "flight-delays", keys=[first], values={"state": "registered", "version": "1"})
+    land(*[name.replace("-01-", "-02-") for name in january()])
+    turn(here, datetime.now(UTC) + timedelta(days=1, minutes=1))
+    second = here.trainer.orders[next(name for name in here.trainer.orders if name != first)]
+    manifest = json.loads(here.blobs.blobs["manifests", f"{second.training_set}/manifest.json"])
+    assert len(manifest["blobs"]) == 2 * 84
+    assert (second.champion, second.version) == ("flight-delays/1", "2")
+
+
+class _Dies(FakeTrainer):
+    """Starts the job, and the answer is lost."""
+
+    def start(self, order: JobOrder) -> None:
+        super().start(order)
+        raise ConnectionError("the answer was lost")
+
+
+def test_a_crash_after_the_job_started_is_resumed_without_a_second_job(here: FakeCloud) -> None:
+    land(*january())
+    here.trainer = _Dies()
+    with pytest.raises(ConnectionError):
+        turn(here)
+    started = here.trainer.orders
+    land("flight-delays/ewr/2013-02-01.parquet")
+    here.trainer = FakeTrainer(orders=started)
+    turn(here)
+    assert len(here.trainer.orders) == 1
+    assert next(iter(here.rows.find("jobs", "flight-delays"))).key == next(iter(started))
+    assert [s.row["blob"] for s in here.rows.find("uploads", "flight-delays", generation=0)] == [
+        "flight-delays/ewr/2013-02-01.parquet"
+    ]
+
+
+def test_two_instances_that_seal_at_once_start_one_job(here: FakeCloud) -> None:
+    land(*january())
+    loop, now = here.settings.loops["flight-delays"], datetime.now(UTC) + timedelta(seconds=10)
+    first, second = look(here.rows, loop), look(here.rows, loop)
+    for seen in (first, second):
+        perform(Launch("data", "because"), here, loop, seen=seen, now=now)
+    assert len(here.trainer.orders) == 1
+
+
+def test_every_no_is_journalled_once(here: FakeCloud) -> None:
+    land("flight-delays/ewr/a.parquet")
+    turn(here)
+    turn(here)
+    assert [(e.decision, e.reason) for e in entries(here.rows, ["flight-delays"])] == [("Wait", "1 of 84 files")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"topic": "/subscriptions/evil"}, "EG_TOPIC_NOT_ALLOWED"),
+        ({"url": "https://evil.example.com/landing/flight-delays/ewr/2013-01-01.parquet"}, "BLOB_HOST"),
+        ({"url": "https://refluent.blob.core.windows.net@evil.example.com/x"}, "BLOB_HOST"),
+        ({"url": "https://refluent.blob.core.windows.net/landing/other"}, "BLOB_MISMATCH"),
+        ({"blob": "flight-delays/../secret/x"}, "BLOB_NAME"),
+        ({"blob": "flight-delays/%2e%2e/secret/x"}, "BLOB_NAME"),
+        ({"blob": "flight-delays/boston/x.parquet"}, "BLOB_SITE"),
+        ({"contentLength": 0}, "BLOB_EMPTY"),
+        ({"contentLength": -1}, "EG_SCHEMA"),
+        ({"contentLength": "many"}, "EG_SCHEMA"),
+        ({"blobType": "PageBlob"}, "BLOB_TYPE"),
+        ({"eTag": ""}, "EG_SCHEMA"),
+        ({"subject": "nonsense"}, "EG_SCHEMA"),
+        ({"event_time": None}, "EG_TIME"),
+        ({"id": None}, "EG_SCHEMA"),
+    ],
+)
+def test_poison_is_set_aside_with_its_reason_and_acknowledged(
+    here: FakeCloud, changes: dict[str, object], code: str
+) -> None:
+    poison = blob_created(**changes)  # type: ignore[arg-type] # "blob" is the first argument by name
+    count_upload_on_blob_created(poison)
+    count_upload_on_blob_created(poison)
+    land("flight-delays/ewr/neighbour.parquet")
+    ((_, name),) = [at for at in here.blobs.blobs if at[0] == "quarantine"]
+    assert name.startswith(f"count_upload_on_blob_created/{code}/")
+    document = json.loads(here.blobs.blobs["quarantine", name])
+    assert document["why"]
+    assert document["fix"]
+    assert json.loads(document["original"])["type"] == "Microsoft.Storage.BlobCreated"
+    assert len(list(here.rows.find("uploads", "flight-delays"))) == 1
+    assert here.announcer.kinds() == ["DataQuarantined"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"event_type": "Microsoft.Storage.BlobRenamed"},
+        {"container": "quarantine"},
+        {"container": "$logs"},
+        {"api": "CreateFile"},
+        {"blob": "another-loop/ewr/x.parquet"},
+    ],
+)
+def test_what_is_not_ours_is_passed_over(here: FakeCloud, changes: dict[str, object]) -> None:
+    count_upload_on_blob_created(blob_created(**changes))  # type: ignore[arg-type] # as above
+    assert not here.blobs.blobs
+    assert not list(here.rows.find("uploads", "flight-delays"))
