@@ -1,0 +1,135 @@
+"""Count devices' windows once each; say what they mean. Every step may happen twice."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+
+from functions.drift.decide import Decision, Drifted, decide
+from functions.drift.policy import DriftSettings
+from functions.drift.state import DeviceState
+from functions.drift.window import MessageKey
+from functions.envelope import TelemetryReceived
+from functions.errors import Ignored, Poison, Transient
+from functions.events import DriftDetected
+from functions.journal import Entry, record
+from functions.loops import Loop
+from functions.ports import Row, Stored
+from functions.wiring import Cloud
+from sketch.profile import Profile
+from sketch.sketch import Sketch
+
+DEVICES, MODELS = "devices", "models"
+TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare, and each try re-reads
+PROFILES_KEPT = 64
+_profiles: dict[str, Profile] = {}  # by their own hash, so that an entry can never be stale
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A device's message, ready to be counted."""
+
+    loop: Loop
+    key: MessageKey
+    sketch: Sketch
+
+
+def look(here: Cloud, received: TelemetryReceived) -> Window:
+    """Find the profile a message was counted against.
+
+    Raises:
+        Ignored: A loop this app does not have.
+        Poison: A model this app does not know, or a sketch that does not fit its profile.
+    """
+    told = received.telemetry
+    loop = here.settings.loops.get(told.loop)
+    if loop is None or told.model != loop.name:
+        raise Ignored(f"telemetry of loop {told.loop}", why="this app has no such loop", fix="nothing to do")
+    key = MessageKey(
+        f"{received.device}/{received.module}", told.model, told.version, told.profile, told.epoch, told.sequence
+    )
+    return Window(loop, key, _sketch(received.sketch, _profile(here, key), key))
+
+
+def count(here: Cloud, windows: Iterable[Window], now: datetime) -> None:
+    """Fold windows into their devices' states: one compare-and-swap a device.
+
+    Raises:
+        Transient: Another owner kept changing the same device.
+    """
+    by_device: Mapping[str, list[Window]] = defaultdict(list)
+    for window in windows:
+        by_device[window.key.device].append(window)
+    for device, theirs in by_device.items():
+        if not any(_fold(here, device, theirs, now) for _ in range(TRIES)):
+            why, fix = f"its row changed {TRIES} times meanwhile", "wait for the redelivery"
+            raise Transient(f"device {device} could not be counted", why=why, fix=fix)
+
+
+def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> bool:
+    loop = windows[0].loop
+    stored = here.rows.get(DEVICES, loop.name, device)
+    state = DeviceState.from_bytes(_bytes(stored)) if stored else None
+    decision: Decision | None = None
+    for window in windows:
+        profile = window.sketch.profile
+        state, decision = decide(state, window.sketch, window.key, profile=profile, settings=_watched(loop))
+        if isinstance(decision, Drifted) and decision.is_news:
+            _tell(here, loop, window.key, decision, now=now)  # before the state is kept: told twice beats never told
+    if state is None or decision is None:
+        return True
+    row: Row = {"state": state.to_bytes(), "at": now, "version": state.version, "decision": type(decision).__name__}
+    row = {**row, "reason": decision.reason[:1000]}
+    if stored is None:
+        return here.rows.insert(DEVICES, loop.name, device, row=row)
+    return here.rows.replace(DEVICES, loop.name, stored=stored, row=row)
+
+
+def _tell(here: Cloud, loop: Loop, key: MessageKey, drift: Drifted, *, now: datetime) -> None:
+    device = key.device.split("/", maxsplit=1)[0]
+    explanation = drift.explanation
+    event = DriftDetected(
+        loop=loop.name, device=device, version=key.version, feature=drift.feature, explanation=explanation, at=now
+    )
+    episode = f"{loop.name}\n{key.device}\n{key.version}\n{key.profile}\n{drift.episode}"
+    here.announcer.announce(event, subject=device, id=sha256(episode.encode()).hexdigest()[:32])
+    reason = f"{explanation} (running {loop.name}:{key.version})"
+    record(here.rows, Entry(now, loop.name, "drift", device, "Drifted", reason, (f"{loop.name}:{key.version}",)))
+
+
+def _profile(here: Cloud, key: MessageKey) -> Profile:
+    if key.profile not in _profiles:
+        data = here.blobs.read(MODELS, f"{key.model}/{key.version}/profile.json")
+        profile = Profile.from_json(data.decode()) if data else None
+        if profile is None or profile.hash != key.profile:
+            why = f"{key.model}:{key.version} has profile {profile.hash if profile else 'none'}, not {key.profile}"
+            fix = "see which model the device runs: refluent why " + key.device.split("/", maxsplit=1)[0]
+            raise Poison(f"telemetry of {key.device} names an unknown model", why=why, fix=fix, code="TEL_MODEL")
+        if len(_profiles) >= PROFILES_KEPT:
+            _profiles.clear()
+        _profiles[key.profile] = profile
+    return _profiles[key.profile]
+
+
+def _sketch(data: bytes, profile: Profile, key: MessageKey) -> Sketch:
+    try:
+        return Sketch.from_bytes(data, profile)
+    except ValueError as problem:
+        fix = "compare the versions of sketch/ on the device and in the cloud"
+        raise Poison(
+            f"a sketch of {key.device} is not usable", why=str(problem), fix=fix, code="TEL_SKETCH"
+        ) from problem
+
+
+def _watched(loop: Loop) -> DriftSettings:
+    return DriftSettings(
+        features=tuple(loop.drift.features),
+        window_rows=loop.drift.window_rows,
+        false_alarm_every=loop.drift.false_alarm_every,
+    )
+
+
+def _bytes(stored: Stored) -> bytes:
+    state = stored.row["state"]
+    return state if isinstance(state, bytes) else b""

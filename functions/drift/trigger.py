@@ -1,0 +1,42 @@
+"""Device telemetry in, drift out."""
+
+import typing
+from datetime import UTC, datetime
+
+import azure.functions as func
+
+from functions.drift.perform import count, look
+from functions.envelope import read_device_event, read_telemetry
+from functions.quarantine import acknowledging
+from functions.wiring import cloud
+
+blueprint = func.Blueprint()
+
+
+@blueprint.event_hub_message_trigger(
+    arg_name="messages",
+    event_hub_name="%TELEMETRY_EVENT_HUB%",
+    connection="Telemetry",
+    consumer_group="%TELEMETRY_CONSUMER_GROUP%",
+    cardinality=func.Cardinality.MANY,
+    data_type=func.DataType.BINARY,
+)
+@blueprint.retry(
+    strategy="exponential_backoff", max_retry_count="-1", minimum_interval="00:00:01", maximum_interval="00:01:00"
+)
+def score_drift_on_telemetry(messages: typing.List[func.EventHubEvent]) -> None:  # noqa: UP006  # list[...] fails to load
+    """Count a batch of windows, each once; whatever is wrong with one, its neighbours are counted."""
+    here, windows = cloud(), []
+    for message in messages:
+        with acknowledging(here, "score_drift_on_telemetry", message):
+            windows.append(look(here, read_telemetry(message)))
+    count(here, windows, datetime.now(UTC))
+
+
+@blueprint.event_grid_trigger(arg_name="message")
+def score_drift_on_device_event(message: func.EventGridEvent) -> None:
+    """Count one window that came by Event Grid: the same as above in another envelope."""
+    here = cloud()
+    with acknowledging(here, "score_drift_on_device_event", message):
+        received = read_device_event(message, here.settings)
+        count(here, [look(here, received)], datetime.now(UTC))
