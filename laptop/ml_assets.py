@@ -118,7 +118,7 @@ class Assets:
             self._save(new)
             return new, True
         changed = [
-            field for field in kind.fixed if properties.get(field) and properties[field] != old.properties[field]
+            field for field in kind.fixed if properties.get(field) and properties[field] != old.properties.get(field)
         ]
         if changed:
             raise _immutable(kind, name, version, changed=changed)
@@ -131,7 +131,7 @@ class Assets:
 
     def find(self, kind: Kind, name: str, version: str) -> Version | None:
         """One version, or None."""
-        return next(iter(self._select("kind = ? AND name = ? AND version = ?", kind.collection, name, version)), None)
+        return next(iter(self._select(kind, name, version)), None)
 
     def get(self, kind: Kind, name: str, version: str) -> Version:
         """One version.
@@ -146,11 +146,11 @@ class Assets:
 
     def versions(self, kind: Kind, name: str, *, view: View = "ActiveOnly") -> list[Version]:
         """The versions of one asset, newest first; empty when there is no such asset."""
-        return [found for found in self._select("kind = ? AND name = ?", kind.collection, name) if _seen(found, view)]
+        return [found for found in self._select(kind, name) if _seen(found, view)]
 
     def with_hash(self, content: str) -> list[Version]:
         """Code versions with this content, under whatever name: how the SDK avoids uploading a folder twice."""
-        of_code = self._select("kind = ?", "codes")
+        of_code = self._select(KINDS["codes"])
         return [found for found in of_code if found.properties["properties"].get("hash_sha256") == content]
 
     def container(self, kind: Kind, name: str) -> dict[str, Any]:
@@ -183,17 +183,18 @@ class Assets:
 
     def containers(self, kind: Kind, *, view: View) -> list[dict[str, Any]]:
         """The containers of one kind, newest first."""
-        names = dict.fromkeys(found.name for found in self._select("kind = ?", kind.collection))
+        names = dict.fromkeys(found.name for found in self._select(kind))
         every = (self.container(kind, name) for name in names if name != "azureml_anonymous")
         return [
             found for found in every if view == "All" or found["properties"]["isArchived"] == (view == "ArchivedOnly")
         ]
 
-    def _select(self, where: str, *values: str) -> list[Version]:
+    def _select(self, kind: Kind, name: str | None = None, version: str | None = None) -> list[Version]:
         rows = self._database.execute(
             "SELECT kind, name, version, properties, created, modified FROM assets"
-            f" WHERE {where} ORDER BY sequence DESC",  # noqa: S608 - only this class's own conditions
-            values,
+            " WHERE kind = :kind AND (:name IS NULL OR name = :name) AND (:version IS NULL OR version = :version)"
+            " ORDER BY sequence DESC",
+            {"kind": kind.collection, "name": name, "version": version},
         )
         return [
             Version(KINDS[kind], name, version, json.loads(properties), _time(created), _time(modified))

@@ -16,14 +16,13 @@ from laptop.ml_assets import Assets
 from laptop.ml_datastores import DATASTORES, Place, Storage, place
 from laptop.ml_graph import Data, Literal, Plan, Source, Step, plan
 from laptop.ml_process import Ending, run_step
-from laptop.ml_references import code_at, component_of, default_output, stored_at
+from laptop.ml_references import code_at, component_of, output_uri, stored_at
 from laptop.ml_refusal import Refusal, user_error
 from laptop.ml_runs import ENDED, Run, Runs, StepRun, now
 from laptop.stack import WORKSPACE_ID, Stack
 
 NODES = 2  # jobs at once, and steps at once: the size of the laptop's cluster
 ATTEMPTS = 3  # a job that runs whenever the stack goes down is not taken up for ever
-_LOG_TAIL = 4_000  # characters of a step's log that are kept with its job
 
 
 class Executor:
@@ -146,7 +145,7 @@ class Executor:
             started,
             status="Failed" if ending.failed else "Completed",
             exit_code=ending.exit_code,
-            log=ending.log[-_LOG_TAIL:],
+            log=ending.log,
         )
         self._runs.step(name, ended)
         log = Place(DATASTORES["workspaceartifactstore"], f"ExperimentRun/dcid.{ended.run_id}/user_logs/std_log.txt")
@@ -180,7 +179,7 @@ class Executor:
         return paths
 
     def _fetch_data(self, name: str, source: Data, target: Path) -> Path:
-        stored = stored_at(self._assets, source.uri)
+        stored = stored_at(self._assets, self._runs, source.uri)
         if not source.folder:
             file = target / stored.path.rsplit("/", 1)[-1]
             self._storage.fetch(stored, file)
@@ -191,14 +190,13 @@ class Executor:
 
     def _keep(self, run: Run, job: Plan) -> None:
         """Store the job's outputs where the job says, or where the service would."""
-        declared: Mapping[str, Any] = run.submitted.get("outputs") or {}
         for name, made in job.outputs.items():
-            uri = (declared.get(name) or {}).get("uri") or default_output(run.name, name)
+            target = place(output_uri(run, name))
             path = _step_folder(self._folder(run.name), made.step) / "outputs" / made.output
             if job.steps[made.step].outputs[made.output]:
-                self._storage.upload(path, place(uri))
+                self._storage.upload(path, target)
             else:
-                self._storage.store(path, place(uri))
+                self._storage.store(path, target)
 
     def _reasons(self, name: str, failed: list[str]) -> str:
         steps = self._runs.get(name).steps

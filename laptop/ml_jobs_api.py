@@ -42,7 +42,7 @@ class JobsApi:
         existing = self._runs.find(name)
         if existing is not None:
             return JSONResponse(self._runs.save(resubmit(existing, content)).resource())
-        run = self._runs.save(accept(self._stack, self._assets, name, properties=content))
+        run = self._runs.save(accept(self._stack, self._assets, self._runs, name=name, properties=content))
         self._executor.submit(name)
         return JSONResponse(run.resource(), status_code=201)
 

@@ -14,6 +14,7 @@ from laptop.ml_command import render
 from laptop.ml_graph import Step
 
 LIMIT = timedelta(hours=1)  # for a step that names none
+LOG_TAIL = 4_000  # bytes of its log that are kept with the job
 TIMED_OUT = 124  # as the shell's own timeout command answers
 _INHERITED = ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "OMP_NUM_THREADS")
 
@@ -25,7 +26,7 @@ class Ending:
     Args:
         exit_code: The command's exit status; 128 + n after signal n.
         log_file: What it wrote to standard output and error.
-        log: The same, as text.
+        log: The end of it, as text.
     """
 
     exit_code: int
@@ -69,7 +70,7 @@ async def run_step(
             cwd=folder / "code", env=environment, start_new_session=True,
         )  # fmt: skip
         exit_code = await _ending(process, step.timeout or LIMIT, log)
-    return Ending(exit_code, log, log.read_text(encoding="utf-8", errors="replace"))
+    return Ending(exit_code, log, _tail(log))
 
 
 async def _ending(process: asyncio.subprocess.Process, limit: timedelta, log: Path) -> int:
@@ -90,6 +91,12 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None and process.stdin is not None:
         process.stdin.close()
         await process.wait()
+
+
+def _tail(log: Path) -> str:
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_TAIL))
+        return file.read().decode("utf-8", errors="replace")
 
 
 def _prepare(step: Step, folder: Path, code: Path | None) -> None:

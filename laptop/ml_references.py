@@ -7,6 +7,7 @@ from typing import Any
 from laptop.ml_assets import KINDS, Assets, Version
 from laptop.ml_datastores import Place, place
 from laptop.ml_refusal import not_found, unsupported, user_error
+from laptop.ml_runs import Run, Runs
 from laptop.stack import ACCOUNT, WORKSPACE_ID
 
 _VERSION = re.compile(rf"(?:azureml:)?{re.escape(WORKSPACE_ID)}/(\w+)/([^/]+)/versions/([^/]+)", re.IGNORECASE)
@@ -14,9 +15,10 @@ _JOB_OUTPUT = re.compile(r"azureml://jobs/([^/]+)/outputs/([^/]+)(?:/paths/(.*))
 _BLOB = re.compile(rf"https?://[^/]+/{ACCOUNT}/([^/?]+)/?([^?]*)")
 
 
-def default_output(job: str, output: str) -> str:
-    """Where the service puts a job's output when the job does not say."""
-    return f"azureml://datastores/workspaceblobstore/paths/azureml/{job}/{output}/"
+def output_uri(run: Run, output: str) -> str:
+    """Where a job's output is kept: where the job says, else where the service puts it."""
+    declared: Mapping[str, Any] = (run.submitted.get("outputs") or {}).get(output) or {}
+    return declared.get("uri") or f"azureml://datastores/workspaceblobstore/paths/azureml/{run.name}/{output}/"
 
 
 def version_of(assets: Assets, identifier: str, collection: str) -> Version:
@@ -66,7 +68,7 @@ def code_at(assets: Assets, identifier: str) -> Place:
     return Place(match[1], match[2])
 
 
-def stored_at(assets: Assets, uri: str) -> Place:
+def stored_at(assets: Assets, runs: Runs, uri: str) -> Place:
     """Where an input is stored: a data asset's ARM id, a datastore URI, or another job's output.
 
     Raises:
@@ -75,7 +77,8 @@ def stored_at(assets: Assets, uri: str) -> Place:
     if _VERSION.fullmatch(uri):
         return place(str(version_of(assets, uri, "data").properties["dataUri"]))
     if output := _JOB_OUTPUT.fullmatch(uri):
-        return place(default_output(output[1], output[2]) + (output[3] or ""))
+        whole = output_uri(runs.get(output[1]), output[2]).rstrip("/")
+        return place(f"{whole}/{output[3] or ''}")
     if uri.startswith("azureml://"):
         return place(uri)
     raise unsupported(f"The input {uri} (an address outside the workspace)")

@@ -2,6 +2,8 @@
 
 import asyncio
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -10,9 +12,9 @@ from laptop.event_grid import Emit, Event
 from laptop.ml_assets import KINDS, Assets, Kind, Version
 from laptop.ml_datastores import Storage, container_secret
 from laptop.ml_http import json_object, page, properties, view
-from laptop.ml_references import version_of
+from laptop.ml_references import stored_at, version_of
 from laptop.ml_refusal import not_found, unsupported, user_error
-from laptop.ml_runs import WORKSPACE_GUID
+from laptop.ml_runs import WORKSPACE_GUID, Runs
 from laptop.stack import ACCOUNT_ID, WORKSPACE_ID, Stack
 
 _ORDERS = ("createdtime desc", "createdtime asc")
@@ -24,12 +26,13 @@ class RegistryApi:
     Args:
         stack: The stack, for addresses.
         assets: The registry.
+        runs: The jobs, whose outputs may become models.
         storage: Where uploads go.
         emit: Where events go.
     """
 
-    def __init__(self, stack: Stack, assets: Assets, *, storage: Storage, emit: Emit) -> None:
-        self._stack, self._assets, self._storage, self._emit = stack, assets, storage, emit
+    def __init__(self, stack: Stack, assets: Assets, *, runs: Runs, storage: Storage, emit: Emit) -> None:
+        self._stack, self._assets, self._runs, self._storage, self._emit = stack, assets, runs, storage, emit
 
     async def containers(self, request: Request) -> Response:
         """All assets of one kind."""
@@ -60,8 +63,7 @@ class RegistryApi:
         """Register a version, or change its tags."""
         kind, name, version = _named(request)
         content = await properties(request)
-        if kind.collection == "components":
-            self._check_component(content)
+        self._check(kind, content)
         stored, is_new = self._assets.put(kind, name, version, properties=content)
         if is_new and kind.collection == "models":
             await self._emit(_registered(stored))
@@ -94,11 +96,14 @@ class RegistryApi:
             raise not_found(f"{kind.noun.capitalize()} container with name: {name} not found.")
         return found
 
-    def _check_component(self, content: dict[str, object]) -> None:
-        """A component's code and environment exist, as the service demands."""
-        specification = content.get("componentSpec")
-        if not isinstance(specification, dict):
-            raise user_error("A component needs a componentSpec.")
+    def _check(self, kind: Kind, content: Mapping[str, Any]) -> None:
+        """What an asset refers to exists."""
+        for field in ("dataUri", "modelUri"):
+            if content.get(field):
+                stored_at(self._assets, self._runs, str(content[field]))
+        specification = content.get("componentSpec") or {}
+        if not isinstance(specification, Mapping):
+            raise user_error(f"The componentSpec of a {kind.noun} is an object.")
         for field, collection in (("code", "codes"), ("environment", "environments")):
             reference = str(specification.get(field) or "")
             if WORKSPACE_ID.lower() in reference.lower():

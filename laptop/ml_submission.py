@@ -12,7 +12,7 @@ from laptop.ml_datastores import place
 from laptop.ml_graph import Data, plan
 from laptop.ml_references import code_at, component_of, stored_at
 from laptop.ml_refusal import not_found, unsupported, user_error
-from laptop.ml_runs import Run, now
+from laptop.ml_runs import Run, Runs, now
 from laptop.stack import WORKSPACE_ID, Stack
 
 CLUSTER = "cpu-cluster"  # the one compute this workspace has
@@ -24,12 +24,13 @@ _FIXED = (
 )  # fmt: skip
 
 
-def accept(stack: Stack, assets: Assets, name: str, *, properties: Mapping[str, Any]) -> Run:
+def accept(stack: Stack, assets: Assets, runs: Runs, *, name: str, properties: Mapping[str, Any]) -> Run:
     """A new job, checked as far as it can be before it runs.
 
     Args:
         stack: The stack, for the addresses in the answer.
         assets: The registry the job refers to.
+        runs: The other jobs, whose outputs it may read.
         name: The job's name.
         properties: What was submitted.
 
@@ -41,7 +42,7 @@ def accept(stack: Stack, assets: Assets, name: str, *, properties: Mapping[str, 
     for what, text in (("job", name), ("experiment", experiment)):
         if not _NAME.fullmatch(text):
             raise user_error(f"The {what} name '{text}' is invalid: letters, digits, - and _ only, 255 at most.")
-    _check(assets, submitted)
+    _check(assets, runs, submitted)
     return Run(
         name=name,
         submitted=submitted,
@@ -77,13 +78,13 @@ def resubmit(run: Run, properties: Mapping[str, Any]) -> Run:
     return replace(run, properties={**run.properties, **new})
 
 
-def _check(assets: Assets, job: Mapping[str, Any]) -> None:
+def _check(assets: Assets, runs: Runs, job: Mapping[str, Any]) -> None:
     """Everything a job refers to exists."""
     _check_compute(job)
     for step in plan(job, partial(component_of, assets)).steps.values():
         for source in step.inputs.values():
             if isinstance(source, Data):
-                stored_at(assets, source.uri)
+                stored_at(assets, runs, source.uri)
         if step.code:
             code_at(assets, step.code)
     for output in (job.get("outputs") or {}).values():

@@ -52,7 +52,7 @@ class MlWorkspace:
         self._storage = Storage(stack)
         assets, runs = Assets(self._database), Runs(self._database)
         self._executor = Executor(stack, assets, runs=runs, storage=self._storage, emit=emit)
-        self._registry = RegistryApi(stack, assets, storage=self._storage, emit=emit)
+        self._registry = RegistryApi(stack, assets, runs=runs, storage=self._storage, emit=emit)
         self._jobs = JobsApi(stack, assets, runs=runs, executor=self._executor, may_submit=self._may_submit)
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self._count = 0
