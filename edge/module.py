@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from edge.errors import Away, Unfit
 from edge.hub import Hub
-from edge.serving import Serving
+from edge.serving import Candidate, Serving
 from edge.telemetry import Telemetry
 from edge.twin import Desired, Document
 from edge.wanted import read_wanted
@@ -148,7 +148,7 @@ class Module:
             self._serving.ask(read_wanted(desired))
         except Unfit as problem:
             version = desired.get("version", "") if isinstance(desired, dict) else ""
-            self._serving.refuse(str(version), problem)
+            self._serving.ask(Candidate(str(version), "failed", problem.reason))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -60,7 +60,7 @@ class Serving:
         self.candidate: Candidate | None = None
         self.swaps, self.pauses = 0, Pauses()
         self._store, self._shelf, self._model_bytes, self._on_change = store, shelf, model_bytes, on_change
-        self._wanted: Wanted | None = None
+        self._wish: Wanted | Candidate | None = None
         self._asked = asyncio.Event()
         self._retry_seconds = FIRST_RETRY_SECONDS
 
@@ -75,31 +75,32 @@ class Serving:
             except Unfit as problem:
                 log.warning("%s:%s on disk is not usable: %s", wanted.model, wanted.version, problem.reason)
 
-    def ask(self, wanted: Wanted | None) -> None:
-        """Ask for a model; None leaves what serves. Asking again for the same changes nothing."""
-        if wanted != self._wanted or (wanted is None and self.candidate):
-            self._wanted, self._retry_seconds = wanted, FIRST_RETRY_SECONDS
-            self._asked.set()
+    def ask(self, wish: Wanted | Candidate | None) -> None:
+        """Ask for a model; asking again for the same changes nothing.
 
-    def refuse(self, version: str, problem: Unfit) -> None:
-        """Note that something was asked for that is no model at all."""
-        self._wanted = None
-        self._show(Candidate(version, "failed", problem.reason))
+        Args:
+            wish: The model, or None to leave what serves, or a candidate that failed before it was even a model.
+        """
+        if wish != self._wish:
+            self._wish, self._retry_seconds = wish, FIRST_RETRY_SECONDS
+            self._asked.set()
 
     def stop(self) -> None:
         """Let a fetch or check in progress end at its next step."""
-        self._wanted = None
+        self._wish = None
 
     async def run(self) -> None:
         """Follow what is asked for, for ever."""
         while True:
             await self._asked.wait()
             self._asked.clear()
-            wanted = self._wanted
-            if wanted is None or self._serves(wanted):
-                self._show(None)
-            else:
-                await self._follow(wanted)
+            match self._wish:
+                case Wanted() as wanted if not self._serves(wanted):
+                    await self._follow(wanted)
+                case Candidate() as failed:
+                    self._show(failed)
+                case _:
+                    self._show(None)
 
     async def _follow(self, wanted: Wanted) -> None:
         try:
@@ -116,7 +117,7 @@ class Serving:
             log.exception("model %s:%s broke the device's code", wanted.model, wanted.version)
             self._fail(wanted, "failed", _unforeseen(error))
         else:
-            if wanted == self._wanted:
+            if wanted == self._wish:
                 await self._swap(model)
 
     async def _swap(self, model: Model) -> None:
@@ -142,7 +143,7 @@ class Serving:
             loop.call_soon_threadsafe(self._enter, wanted, state)
 
         def keep_going() -> None:
-            if wanted != self._wanted:
+            if wanted != self._wish:
                 raise _Superseded
 
         enter("fetching")
@@ -172,12 +173,12 @@ class Serving:
         return self.model is not None and self.model.wanted.identity == wanted.identity
 
     def _enter(self, wanted: Wanted, state: State) -> None:
-        if wanted == self._wanted and not self._serves(wanted):
+        if wanted == self._wish and not self._serves(wanted):
             self._show(Candidate(wanted.version, state))
 
     def _fail(self, wanted: Wanted, state: State, problem: Unfit | Away) -> None:
         log.warning("model %s:%s does not take over: %s", wanted.model, wanted.version, problem.reason)
-        if wanted == self._wanted:
+        if wanted == self._wish:
             self._show(Candidate(wanted.version, state, problem.reason))
 
     def _show(self, candidate: Candidate | None) -> None:

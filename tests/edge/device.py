@@ -1,0 +1,81 @@
+"""A device on fakes, and the waiting that tests about it share."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+from starlette.applications import Starlette
+
+from edge.app import scoring_app
+from edge.device import Device
+from edge.errors import Unfit
+from edge.settings import Settings
+from tests.edge.models import STORE, Folder
+from tests.fakes.edge import FakeHub, FakeStore
+
+DEADLINE_SECONDS = 20.0
+
+
+class Bench:
+    """A device, its store and its hub.
+
+    Args:
+        folder: Where the device keeps models.
+        store: Its model store; a new one unless given.
+        settings: What differs from the defaults.
+    """
+
+    def __init__(self, folder: Path, *, store: FakeStore | None = None, **settings: object) -> None:
+        self.store = store or FakeStore(STORE)
+        self.hub = FakeHub()
+        chosen = replace(Settings(model_store_url=STORE, model_folder=folder), **settings)  # type: ignore[arg-type] # by name
+        self.device = Device(chosen, store=self.store, connect=self.hub.connect)
+        self.app: Starlette = scoring_app(self.device)
+
+    def deploy(self, folder: Folder) -> None:
+        """Put a model into the store and ask the device for it."""
+        with suppress(Unfit):  # the URL may be foreign on purpose
+            self.store.put(folder.wanted.url, folder.files)
+        self.hub.deploy(desired(folder))
+
+    async def serves(self, version: str) -> None:
+        """Wait until the device has told the hub that this version serves, and nothing else is asked for."""
+        await until(lambda: self.hub.reported.get("model", {}).get("version") == version)
+        await until(lambda: "candidate" not in self.hub.reported)
+
+    async def refuses(self, version: str) -> str:
+        """Wait until the device has told the hub that this version failed; returns the reason."""
+        await until(lambda: self.hub.reported.get("candidate", {}).get("state") == "failed")
+        assert self.hub.reported["candidate"]["version"] == version
+        return str(self.hub.reported["candidate"]["reason"])
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """Run the device; the client calls the program itself, without a socket."""
+        async with (
+            self.app.router.lifespan_context(self.app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://device") as client,
+        ):
+            yield client
+
+
+def desired(folder: Folder) -> dict[str, str]:
+    """The twin's desired property that asks for a model."""
+    wanted = folder.wanted
+    return {name: getattr(wanted, name) for name in wanted.__struct_fields__}
+
+
+async def until(true: Callable[[], object]) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        while not true():  # noqa: ASYNC110 - the condition is about state that raises no event
+            await asyncio.sleep(0.005)
+
+
+def rows(*values: dict[str, object]) -> bytes:
+    """A scoring request."""
+    return json.dumps({"rows": list(values)}).encode()

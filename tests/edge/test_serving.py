@@ -1,0 +1,311 @@
+import asyncio
+import json
+import pickle
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import httpx
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.edge.device import Bench, desired, rows, until
+from tests.edge.models import Folder, graph, model_folder, moved, signature
+from tests.fakes.edge import FakeStore
+
+ONE = {"temp": 41.0, "carrier": "AA"}
+
+
+def on_a_device(tmp_path: Path, story: Callable[[Bench, httpx.AsyncClient], Awaitable[None]]) -> None:
+    """Tell a story on a device where version 1 serves; in the end something must still serve."""
+
+    async def tell() -> None:
+        bench = Bench(tmp_path)
+        bench.deploy(model_folder("1"))
+        async with bench.client() as client:
+            await bench.serves("1")
+            await story(bench, client)
+            assert (await client.post("/score", content=rows(ONE))).status_code == 200
+
+    asyncio.run(tell())
+
+
+def test_a_newer_model_takes_over(tmp_path: Path) -> None:
+    async def story(bench: Bench, client: httpx.AsyncClient) -> None:
+        before = (await client.post("/score", content=rows(ONE))).json()
+        bench.deploy(model_folder("2"))
+        await bench.serves("2")
+        after = (await client.post("/score", content=rows(ONE))).json()
+        assert (before["version"], after["version"]) == ("1", "2")
+        assert after["scores"][0] > before["scores"][0]
+        assert bench.hub.reported["model"]["sha256"] == model_folder("2").wanted.sha256
+
+    on_a_device(tmp_path, story)
+
+
+def test_a_patch_that_arrives_again_changes_nothing(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        reads, reports = len(bench.store.read_paths), len(bench.hub.reports)
+        bench.hub.repeat()
+        bench.hub.hang_up()
+        await until(lambda: bench.hub.connections == 2 and len(bench.hub.reports) > reports)
+        assert len(bench.store.read_paths) == reads
+        assert bench.device.serving.swaps == 1
+
+    on_a_device(tmp_path, story)
+
+
+def test_the_newest_wins_while_an_older_one_still_loads(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        bench.store.open.clear()
+        bench.deploy(model_folder("2"))
+        await until(lambda: bench.hub.reported.get("candidate", {}).get("version") == "2")
+        bench.deploy(model_folder("3"))
+        bench.store.open.set()
+        await bench.serves("3")
+        assert "2" not in {report["model"]["version"] for report in bench.hub.reports if report["model"]}
+
+    on_a_device(tmp_path, story)
+
+
+def test_going_back_while_a_newer_one_loads_leaves_the_old_one_serving(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        bench.store.open.clear()
+        bench.deploy(model_folder("2"))
+        await until(lambda: bench.hub.reported.get("candidate"))
+        bench.deploy(model_folder("1"))
+        bench.store.open.set()
+        await bench.serves("1")
+        assert bench.device.serving.swaps == 1
+
+    on_a_device(tmp_path, story)
+
+
+def test_a_twin_without_a_model_leaves_what_serves(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        bench.hub.deploy(None)
+        bench.hub.deploy({"version": "9"})
+        assert "twin's desired property" in await bench.refuses("9")
+        bench.hub.deploy(None)
+        await bench.serves("1")
+
+    on_a_device(tmp_path, story)
+
+
+def test_going_back_one_version_needs_no_store(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        bench.deploy(model_folder("2"))
+        await bench.serves("2")
+        bench.store.away = True
+        bench.hub.deploy(desired(model_folder("1")))
+        await bench.serves("1")
+
+    on_a_device(tmp_path, story)
+
+
+def test_a_store_that_is_away_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.serving.FIRST_RETRY_SECONDS", 0.01)
+
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        bench.store.away = True
+        bench.deploy(model_folder("2"))
+        await until(lambda: "no route" in str(bench.hub.reported.get("candidate", {}).get("reason")))
+        assert bench.hub.reported["candidate"]["state"] == "fetching"
+        bench.store.away = False
+        await bench.serves("2")
+
+    on_a_device(tmp_path, story)
+
+
+def test_after_a_refusal_a_good_model_takes_over(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        bench.deploy(model_folder("2").with_file("samples.json", b"{}"))
+        await bench.refuses("2")
+        bench.deploy(model_folder("3"))
+        await bench.serves("3")
+
+    on_a_device(tmp_path, story)
+
+
+def external_data() -> bytes:
+    model = graph(0.0)
+    weights = next(tensor for tensor in model.graph.initializer if tensor.name == "weights")
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    weights.external_data.add(key="location", value="/etc/hostname")
+    return bytes(model.SerializeToString())
+
+
+def external_data_in_a_branch() -> bytes:
+    branch = onnx.load_from_string(external_data()).graph
+    del branch.input[:]
+    node = helper.make_node("If", ["condition"], ["probabilities"], then_branch=branch, else_branch=branch)
+    return bytes(helper.make_model(helper.make_graph([node], "g", [], [])).SerializeToString())
+
+
+def other_input() -> bytes:
+    return bytes(graph(0.0).SerializeToString()).replace(b"features", b"numbers_")
+
+
+def wrong_samples(**changes: object) -> bytes:
+    return json.dumps(json.loads(model_folder("2").files["samples.json"]) | changes).encode()
+
+
+UNFIT: dict[str, tuple[Callable[[], Folder], str]] = {
+    "external data": (lambda: model_folder("2").with_file("model.onnx", external_data()), "external data"),
+    "external data in a branch": (
+        lambda: model_folder("2").with_file("model.onnx", external_data_in_a_branch()),
+        "external data",
+    ),
+    "a pickle": (lambda: model_folder("2").with_file("model.onnx", pickle.dumps({"weights": [1.0]})), "not an ONNX"),
+    "half a graph": (
+        lambda: model_folder("2").with_file("model.onnx", graph(0.0).SerializeToString()[:-40]),
+        "not an ONNX model",
+    ),
+    "another input": (lambda: model_folder("2").with_file("model.onnx", other_input()), "does not go with its sig"),
+    "an unknown operator": (
+        lambda: model_folder("2").with_file(
+            "model.onnx", graph(0.0).SerializeToString().replace(b"Sigmoid", b"Evilest")
+        ),
+        "cannot load",
+    ),
+    "other scores": (lambda: model_folder("2").with_file("samples.json", wrong_samples(scores=[0.5] * 16)), "differ"),
+    "too few scores": (lambda: model_folder("2").with_file("samples.json", wrong_samples(scores=[0.5])), "differ"),
+    "any scores will do": (lambda: model_folder("2").with_file("samples.json", wrong_samples(tolerance=1.0)), "toler"),
+    "other sample rows": (
+        lambda: model_folder("2").with_file("samples.json", wrong_samples(rows=[{"temp": 1.0}] * 16)),
+        "sample rows",
+    ),
+    "no signature": (lambda: model_folder("2").with_file("signature.json", b"{"), "signature.json"),
+    "a signature with a twin feature": (
+        lambda: model_folder("2").with_file(
+            "signature.json", json.dumps(signature() | {"features": [{"name": "temp", "kind": "number"}] * 2}).encode()
+        ),
+        "contradicts itself",
+    ),
+    "a score column beyond the output": (
+        lambda: model_folder("2").with_file(
+            "signature.json", json.dumps(signature() | {"output": {"name": "probabilities", "column": 2}}).encode()
+        ),
+        "cannot score its own samples",
+    ),
+    "another profile": (
+        lambda: model_folder("2").with_file("profile.json", model_folder("3").files["profile.json"]),
+        "profile",
+    ),
+    "no profile": (lambda: model_folder("2").with_file("profile.json", b"\xff"), "profile.json"),
+    "one file more": (lambda: model_folder("2").with_file("weights.pkl", b"."), "files a device loads"),
+    "a foreign store": (lambda: moved(model_folder("2"), "https://evil.example/store/m/2/"), "outside"),
+    "a name before the host": (lambda: moved(model_folder("2"), "https://models.example@evil.example/m/"), "outside"),
+    "a way out of the store": (lambda: moved(model_folder("2"), "https://models.example/store/../keys/"), "outside"),
+    "an encoded way out": (lambda: moved(model_folder("2"), "https://models.example/store/%2e%2e/keys/"), "outside"),
+    "the store itself": (lambda: moved(model_folder("2"), "https://models.example/store/"), "outside"),
+}
+
+
+@pytest.mark.parametrize("case", UNFIT)
+def test_an_unfit_model_is_refused_with_its_reason_and_the_old_one_serves_on(tmp_path: Path, case: str) -> None:
+    make, words = UNFIT[case]
+
+    async def story(bench: Bench, client: httpx.AsyncClient) -> None:
+        bench.deploy(make())
+        reason = await bench.refuses("2")
+        assert words in reason
+        assert "because:" in reason
+        assert "\n" not in reason
+        assert len(reason) <= 500
+        assert bench.hub.reported["model"]["version"] == "1"
+        assert (await client.post("/score", content=rows(ONE))).json()["version"] == "1"
+
+    on_a_device(tmp_path, story)
+
+
+@pytest.mark.parametrize("name", ["files.json", "model.onnx", "signature.json", "profile.json", "samples.json"])
+def test_a_file_changed_in_the_store_breaks_the_chain_of_checksums(tmp_path: Path, name: str) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        folder = model_folder("2")
+        changed = folder.files[name].replace(folder.files[name][-20:-19], b"\0")
+        bench.store.put(folder.wanted.url, folder.files | {name: changed})
+        bench.hub.deploy(desired(folder))
+        assert f"{name} is not the file that was promoted" in await bench.refuses("2")
+
+    on_a_device(tmp_path, story)
+
+
+def test_a_file_that_grew_in_the_store_is_not_read_to_its_end(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        folder = model_folder("2")
+        bench.store.put(folder.wanted.url, folder.files | {"model.onnx": folder.files["model.onnx"] + b"\0" * 10_000})
+        bench.hub.deploy(desired(folder))
+        assert "model.onnx is larger than it may be" in await bench.refuses("2")
+
+    on_a_device(tmp_path, story)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        folder = model_folder("2")
+        bench.store.put(folder.wanted.url, {"files.json": folder.files["files.json"]})
+        bench.hub.deploy(desired(folder))
+        assert "the model store has no flight-delays/2/model.onnx" in await bench.refuses("2")
+
+    on_a_device(tmp_path, story)
+
+
+def test_a_model_too_large_for_the_device_is_not_fetched(tmp_path: Path) -> None:
+    async def tell() -> None:
+        bench = Bench(tmp_path, model_mebibytes=1)
+        folder = model_folder("2").with_file("model.onnx", b"\0" * (1024 * 1024 + 1))
+        bench.deploy(folder)
+        async with bench.client():
+            assert "too large" in await bench.refuses("2")
+        assert bench.store.read_paths == ["flight-delays/2/files.json"]
+
+    asyncio.run(tell())
+
+
+def test_a_device_that_starts_offline_serves_what_served_last(tmp_path: Path) -> None:
+    def first(bench: Bench, _: httpx.AsyncClient) -> Awaitable[None]:
+        bench.deploy(model_folder("2"))
+        return bench.serves("2")
+
+    on_a_device(tmp_path, first)
+    assert version_served_offline(tmp_path) == "2"
+
+
+def test_a_damaged_disk_costs_one_version_not_the_service(tmp_path: Path) -> None:
+    def first(bench: Bench, _: httpx.AsyncClient) -> Awaitable[None]:
+        bench.deploy(model_folder("2"))
+        return bench.serves("2")
+
+    on_a_device(tmp_path, first)
+    (tmp_path / model_folder("2").wanted.sha256 / "model.onnx").write_bytes(b"half")
+    assert version_served_offline(tmp_path) == "1"
+
+
+def test_only_the_last_two_models_stay_on_disk(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        for version in ("2", "3", "4"):
+            bench.deploy(model_folder(version))
+            await bench.serves(version)
+
+    on_a_device(tmp_path, story)
+    kept = {model_folder(version).wanted.sha256 for version in ("3", "4")}
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"served.json"}
+
+
+def test_a_device_that_starts_with_nothing_waits_for_its_first_model(tmp_path: Path) -> None:
+    (tmp_path / "served.json").write_text("not a list")
+    assert version_served_offline(tmp_path) is None
+
+
+def version_served_offline(tmp_path: Path) -> str | None:
+    async def tell() -> str | None:
+        bench = Bench(tmp_path, store=FakeStore("https://models.example/store/"))
+        bench.store.away = bench.hub.away = True
+        async with bench.client() as client:
+            reply = await client.post("/score", content=rows(ONE))
+            version: str | None = reply.json().get("version")
+            return version
+
+    return asyncio.run(tell())
