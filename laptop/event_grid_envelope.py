@@ -76,7 +76,7 @@ class Published:
             ValueError: A published CloudEvent was asked for in Event Grid's schema, which the service does not offer.
         """
         if self.schema == schema:
-            return self.body if schema == "cloud" else {"topic": self.topic, **self.body, "metadataVersion": "1"}
+            return self.body if schema == "cloud" else {**self.body, "topic": self.topic, "metadataVersion": "1"}
         if schema == "cloud":
             return _cloud_from_event_grid(self.topic, self.body)
         raise ValueError("a topic that takes CloudEvents cannot deliver Event Grid's schema")

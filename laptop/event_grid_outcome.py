@@ -38,7 +38,8 @@ class Outcome:
     @property
     def hopeless(self) -> str | None:
         """The dead-letter reason when no retry can help, else None."""
-        return f"UndeliverableDueToHttp{_HOPELESS[self.status]}" if self.status in _HOPELESS else None
+        name = _HOPELESS.get(self.status or 0)
+        return f"UndeliverableDueToHttp{name}" if name else None
 
     def retry_after_s(self, attempts: int) -> float:
         """Seconds until the next try, before any scaling.
