@@ -10,7 +10,7 @@ from pathlib import Path
 from laptop.stack import Stack
 
 FENCE = Path(__file__).parent / "fence"
-GUARD = Path(__file__).parent / "guard.py"
+GUARD = Path(__file__).parent / "ml_guard.py"
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 10
 
@@ -41,6 +41,19 @@ class Processes:
                 start_new_session=True,  # Ctrl-C reaches the owner alone, which then ends its children in order
             )
 
+    def run(self, name: str, command: Sequence[str]) -> None:
+        """Run a child to its end.
+
+        Raises:
+            RuntimeError: It failed; the error carries the end of its output.
+        """
+        self.start(name, command)
+        process = self._running[name]
+        status = process.wait()
+        self._running.pop(name, None)
+        if status:
+            raise RuntimeError(f"{name} failed with status {status}:\n{self.tail(name)}")
+
     def log(self, name: str) -> Path:
         """Where a child's output goes."""
         return self._logs / f"{name}.log"
@@ -67,7 +80,7 @@ class Processes:
 
     def ended(self) -> str | None:
         """The name of a child that ended although nobody stopped it, or None."""
-        return next((name for name, process in self._running.items() if process.poll() is not None), None)
+        return next((name for name, process in list(self._running.items()) if process.poll() is not None), None)
 
     def tail(self, name: str, lines: int = 12) -> str:
         """The end of a child's output, for an error message."""
