@@ -1,0 +1,204 @@
+"""Azure Machine Learning (azure-ai-ml): jobs and models. Imported only when one of them is needed: it takes seconds."""
+
+import io
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Literal
+
+from azure.ai.ml import MLClient, load_job
+from azure.ai.ml.constants import AssetTypes
+from azure.ai.ml.entities import Data, Job, Model
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
+
+from functions.errors import LoopError, Refused, Transient
+from functions.ports import JobOrder, JobOutcome, ModelVersion
+
+DIGEST = "training_set_sha256"  # the property that says whether a job of our name is our job
+STORE = "workspaceblobstore"
+OUTPUTS = ("model", "report")
+EXISTS = "already exists"
+ENDED: dict[str, Literal["completed", "failed", "canceled"]] = {
+    "Completed": "completed",
+    "Failed": "failed",
+    "NotResponding": "failed",
+    "Canceled": "canceled",
+}
+
+
+@cache
+def workspace(arm_id: str, credential: TokenCredential) -> MLClient:
+    """The workspace's client, one per process."""
+    parts = dict(zip(*[iter(arm_id.strip("/").split("/"))] * 2, strict=True))
+    return MLClient(credential, parts["subscriptions"], parts["resourceGroups"], parts["workspaces"])
+
+
+class WorkspaceTrainer:
+    """Trainer backed by registered pipeline components.
+
+    Args:
+        client: Of a workspace whose identity may submit jobs (AzureML Data Scientist).
+    """
+
+    def __init__(self, client: MLClient) -> None:
+        self._client = client
+
+    def start(self, order: JobOrder) -> None:
+        """Name the training set, then start the job; a job of that name that trains on the same set is this job."""
+        asset = Data(
+            name=f"{order.loop}-training-set",
+            version=order.version,
+            type=AssetTypes.URI_FOLDER,
+            path=f"azureml://datastores/manifests/paths/{order.training_set}/",
+            properties=dict(order.lineage),
+        )
+        job = load_job(io.StringIO(json.dumps(_pipeline(order))))  # JSON is YAML
+        _asked(lambda: self._client.data.create_or_update(asset), f"training set {asset.name}:{asset.version}")
+        try:
+            self._client.jobs.create_or_update(job)
+        except HttpResponseError as problem:
+            if EXISTS not in str(problem.message):
+                raise _translated(problem, f"job {order.name}") from problem
+            self._compare(order)
+        except AzureError as problem:
+            raise _translated(problem, f"job {order.name}") from problem
+
+    def outcome(self, job: str) -> JobOutcome:
+        """The service's word on a job; its outputs once it completed."""
+        try:
+            found = self._client.jobs.get(job)
+        except ResourceNotFoundError:
+            return JobOutcome("missing", detail="Azure Machine Learning does not know it")
+        except AzureError as problem:
+            raise _translated(problem, f"job {job}") from problem
+        status = ENDED.get(str(found.status))
+        if status is None:
+            return JobOutcome("running")
+        if status != "completed":
+            detail = f"see its log: {found.studio_url}" if status == "failed" else ""
+            return JobOutcome(status, detail=detail)
+        return JobOutcome(status, outputs={name: _output(job, name) for name in OUTPUTS})
+
+    def _compare(self, order: JobOrder) -> None:
+        existing: Job = _asked(lambda: self._client.jobs.get(order.name), f"job {order.name}")
+        if existing.properties.get(DIGEST) != order.lineage[DIGEST]:
+            raise Refused(
+                f"job {order.name} cannot be started",
+                why="another job has that name and trains on other data",
+                fix="find out who started it; archive it, then let the timer try again",
+            )
+
+
+class WorkspaceRegistry:
+    """Registry backed by the workspace's models.
+
+    Args:
+        client: Of a workspace whose identity may register models.
+    """
+
+    def __init__(self, client: MLClient) -> None:
+        self._client = client
+
+    def versions(self, model: str) -> Sequence[ModelVersion]:
+        """Every version of a model that is not archived, by number; versions that are no numbers are left out."""
+        try:
+            found = [_version(one) for one in self._client.models.list(name=model)]
+        except ResourceNotFoundError:
+            return []
+        except AzureError as problem:
+            raise _translated(problem, f"model {model}") from problem
+        return sorted((one for one in found if one.version.isdigit()), key=lambda one: int(one.version))
+
+    def get(self, model: str, version: str) -> ModelVersion | None:
+        """One version, or None."""
+        try:
+            return _version(self._client.models.get(model, version))
+        except ResourceNotFoundError:
+            return None
+        except AzureError as problem:
+            raise _translated(problem, f"model {model}:{version}") from problem
+
+    def register(self, version: ModelVersion) -> bool:
+        """Store an explicit version unless it exists; False if it does and has another lineage."""
+        wanted = Model(
+            name=version.model,
+            version=version.version,
+            type=AssetTypes.CUSTOM_MODEL,
+            path=f"azureml://datastores/models/paths/{version.folder}/",
+            properties=dict(version.lineage),
+            tags={name: version.lineage[name] for name in ("generation", "log_loss") if name in version.lineage},
+        )
+        existing = self.get(version.model, version.version)
+        if existing is None:
+            _asked(lambda: self._client.models.create_or_update(wanted), f"model {version.model}:{version.version}")
+            existing = self.get(version.model, version.version)
+        return existing is not None and existing.lineage.items() >= version.lineage.items()
+
+
+def _pipeline(order: JobOrder) -> dict[str, object]:
+    """A pipeline job of one step, the registered component, so that submitting it is one request."""
+    folder = {"type": "uri_folder", "mode": "ro_mount"}
+    inputs: dict[str, object] = {
+        "landing": {**folder, "path": f"azureml://datastores/landing/paths/{order.landing}/"},
+        "training_set": {**folder, "path": f"azureml:{order.loop}-training-set:{order.version}"},
+        "schema": order.schema,
+    }
+    if order.champion:
+        inputs["champion"] = {**folder, "path": f"azureml://datastores/models/paths/{order.champion}/"}
+    outputs = {
+        name: {"type": "uri_folder", "path": f"azureml://datastores/{STORE}/paths/{_output(order.name, name)}/"}
+        for name in OUTPUTS
+    }
+    step = {
+        "type": "pipeline",
+        "component": f"azureml:{order.pipeline}",
+        "inputs": {name: f"${{{{parent.inputs.{name}}}}}" for name in inputs},
+        "outputs": {name: f"${{{{parent.outputs.{name}}}}}" for name in outputs},
+    }
+    return {
+        "type": "pipeline",
+        "name": order.name,
+        "display_name": order.name,
+        "experiment_name": order.experiment,
+        "settings": {"default_compute": f"azureml:{order.compute}"},
+        "inputs": inputs,
+        "outputs": outputs,
+        "properties": dict(order.lineage),
+        "tags": {name: order.lineage[name] for name in ("loop", "generation", "trigger")},
+        "jobs": {"pipeline": step},
+    }
+
+
+def _output(job: str, name: str) -> str:
+    return f"azureml/{job}/{name}"
+
+
+def _version(model: Model) -> ModelVersion:
+    folder = re.search(r"/datastores/models/paths/([^?#]+?)/?$", str(model.path))
+    return ModelVersion(
+        model=str(model.name),
+        version=str(model.version),
+        folder=folder[1] if folder else "",
+        lineage={str(name): str(value) for name, value in (model.properties or {}).items()},
+    )
+
+
+def _asked[T](ask: Callable[[], T], what: str) -> T:
+    try:
+        return ask()
+    except AzureError as problem:
+        raise _translated(problem, what) from problem
+
+
+def _translated(problem: AzureError, what: str) -> LoopError:
+    status = problem.status_code if isinstance(problem, HttpResponseError) else None
+    if status in (401, 403):
+        fix = "give the app's identity AzureML Data Scientist on the workspace"
+        return Refused(f"{what}: Azure Machine Learning rejected our identity", why=str(problem.message), fix=fix)
+    if status in (400, 404, 409):
+        fix = "compare the loop's pipeline, compute and datastores with the workspace"
+        return Refused(f"{what}: Azure Machine Learning refused it", why=str(problem.message), fix=fix)
+    fix = "wait for the next try"
+    return Transient(f"{what}: Azure Machine Learning did not answer as expected", why=str(problem.message), fix=fix)
