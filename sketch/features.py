@@ -8,9 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+type Column = NDArray[Any] | Sequence[object]
 
 CELLS = 256
 MOST_CATEGORIES = 128
@@ -80,7 +83,7 @@ class CategoryFeature:
 Feature = NumberFeature | CategoryFeature
 
 
-def numbers(values: ArrayLike | Sequence[object]) -> NDArray[np.float64]:
+def numbers(values: Column) -> NDArray[np.float64]:
     """One column of numbers, None as NaN, shape (rows,).
 
     Raises:
@@ -108,21 +111,21 @@ def cells_of_numbers(
     return position.astype(np.int64)
 
 
-def cells_of_categories(values: ArrayLike | Sequence[object], feature: CategoryFeature) -> NDArray[np.int64]:
+def cells_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:
     """The cell of each value, shape (rows,)."""
     unseen = len(feature.categories)
     where = feature.cell_of
     return np.array([where.get(value, unseen) for value in _names(values)], np.int64)
 
 
-def _names(values: ArrayLike | Sequence[object]) -> list[str | None]:
+def _names(values: Column) -> list[str | None]:
     """The column as text; a NaN, which pandas writes for a missing name, becomes None."""
-    plain: Sequence[object] = values.tolist() if isinstance(values, np.ndarray) else values  # type: ignore[assignment] # a column is a sequence
+    plain: Sequence[object] = values.tolist() if isinstance(values, np.ndarray) else values
     # Only NaN differs from itself.
     return [None if value is None or value != value else str(value) for value in plain]  # noqa: PLR0124
 
 
-def count_numbers(name: str, values: ArrayLike | Sequence[object]) -> NumberFeature:
+def count_numbers(name: str, values: Column) -> NumberFeature:
     """Choose the grid for a reference column of numbers, and count the column on it.
 
     Raises:
@@ -153,7 +156,7 @@ def _grid(values: NDArray[np.float64]) -> tuple[float, float]:
     return first - _OFFSET * width, width
 
 
-def count_categories(name: str, values: ArrayLike | Sequence[object]) -> CategoryFeature:
+def count_categories(name: str, values: Column) -> CategoryFeature:
     """Choose the categories to keep from a reference column, and count the column by them."""
     column = _names(values)
     seen = Counter(column)

@@ -5,20 +5,21 @@ make one vector of counts, so that adding two sketches is adding two vectors.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from typing import Literal, NoReturn
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from sketch.features import (
     CELLS,
     MOST_CATEGORIES,
     SMALLEST_WIDTH,
     CategoryFeature,
+    Column,
     Feature,
     NumberFeature,
     count_categories,
@@ -50,9 +51,7 @@ class Profile:
     scores: NumberFeature
 
     @staticmethod
-    def build(
-        columns: Mapping[str, ArrayLike | Sequence[object]], *, kinds: Mapping[str, Kind], scores: ArrayLike
-    ) -> "Profile":
+    def build(columns: Mapping[str, Column], *, kinds: Mapping[str, Kind], scores: Column) -> "Profile":
         """Count a reference data set.
 
         Args:
@@ -72,7 +71,7 @@ class Profile:
             if name not in columns:
                 raise ValueError(f"column {name!r} is absent; the reference has {', '.join(sorted(columns)) or 'none'}")
             values = columns[name]
-            if len(values) != len(answers):  # type: ignore[arg-type] # an ArrayLike here always is a column
+            if len(values) != len(answers):
                 raise ValueError(
                     f"column {name!r} and the scores differ in length; the scores have {len(answers)} rows"
                 )

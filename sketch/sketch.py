@@ -14,13 +14,13 @@ Reading needs the profile: it says how many cells there are, and each feature's 
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from sketch.features import CategoryFeature, NumberFeature, cells_of_categories, cells_of_numbers, numbers
+from sketch.features import CategoryFeature, Column, NumberFeature, cells_of_categories, cells_of_numbers, numbers
 from sketch.profile import Profile
 
 MAGIC: Final = b"RFSK"
@@ -53,7 +53,7 @@ class Sketch:
         view.flags.writeable = False
         return view
 
-    def add(self, columns: Mapping[str, ArrayLike | Sequence[object]], scores: ArrayLike) -> None:
+    def add(self, columns: Mapping[str, Column], scores: Column) -> None:
         """Count rows, all of them or, on an error, none.
 
         Args:
@@ -72,7 +72,7 @@ class Sketch:
             if feature.name not in columns:
                 raise ValueError(f"column {feature.name!r} of the profile is absent")
             values = columns[feature.name]
-            if len(values) != len(answers):  # type: ignore[arg-type] # an ArrayLike here always is a column
+            if len(values) != len(answers):
                 raise ValueError(
                     f"column {feature.name!r} and the scores differ in length; there are {len(answers)} scores"
                 )

@@ -143,20 +143,27 @@ def _number(state: DeviceState) -> int:
 
 def _judge(state: DeviceState, channels: Channels, settings: DriftSettings) -> tuple[DeviceState, Decision]:
     """Score the full window and open the next."""
-    window, rows = _number(state), state.pending_rows
+    window = _number(state)
     evidence, finding = score(state.evidence, state.pending, channels)
     state = replace(state, evidence=evidence, pending_rows=0, pending=np.zeros_like(state.pending))
     if finding is None:
         return state, TooFew(f"the reference of profile {state.profile} has too few rows to compare anything with")
     if finding.log_evidence >= log(settings.false_alarm_every):
         return _alarm(state, finding, window=window)
-    if state.last_alarm is not None and window - state.last_alarm >= CALM_WINDOWS:
-        over = f"the drift of window {state.episode} is over, {CALM_WINDOWS} windows without an alarm"
-        return replace(state, episode=None, last_alarm=None), Steady(over)
+    return _calm(state, finding, window=window, settings=settings)
+
+
+def _calm(
+    state: DeviceState, finding: Finding, *, window: int, settings: DriftSettings
+) -> tuple[DeviceState, Decision]:
     strength = f"evidence {exp(finding.log_evidence):.3g} of {settings.false_alarm_every:.3g}"
-    return state, Steady(
-        f"window {window}, {rows} rows: within tolerance; most notable {_explain(finding)} ({strength})"
-    )
+    notable = f"most notable {_explain(finding)} ({strength})"
+    if state.last_alarm is None:
+        return state, Steady(f"window {window}: within tolerance; {notable}")
+    if window - state.last_alarm < CALM_WINDOWS:
+        return state, Steady(f"window {window}: no new alarm in the drift of window {state.episode}; {notable}")
+    over = f"window {window}: the drift of window {state.episode} is over, {CALM_WINDOWS} windows without an alarm"
+    return replace(state, episode=None, last_alarm=None), Steady(over)
 
 
 def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[DeviceState, Decision]:

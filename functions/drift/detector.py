@@ -22,6 +22,7 @@ from functions.drift.channels import Channels
 
 MEMORIES = np.array([0.0, 0.7, 0.95])  # What is kept of the past at each window: the last window, a few, many.
 _SHRINK_ROWS = 50  # A memory of as many rows is believed by half.
+_NOTEWORTHY = 1.0  # Less evidence than this nat is the everyday noise before something begins.
 _Float = np.float32  # Half the state; evidence is a logarithm, and a memory fades.
 
 
@@ -34,8 +35,8 @@ class Evidence:
         excess: Rows counted beyond what the reference expects, per memory, shape (3, T).
         rows: Rows that could have been counted, per memory, shape (3, T).
         log_s: Logarithm of the evidence S per memory and direction (rising, falling), shape (3, 2, T).
-        log_c: Logarithm of the evidence since `since`, per direction, shape (2, T).
-        since: Window, from 1, since which the evidence has been gathering, per direction, shape (2, T).
+        log_c: Logarithm of the evidence since it was last nil, per direction, shape (2, T).
+        since: Window, from 1, since which that evidence is worth a note, per direction, shape (2, T).
     """
 
     windows: int
@@ -102,7 +103,7 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
     counted, among = channels.count(counts)
     log_e = _log_e_values(evidence, counted, among, channels=channels)
     log_s = log_e + np.logaddexp(evidence.log_s, 0.0)
-    fresh = evidence.log_c <= 0
+    quiet = evidence.log_c <= _NOTEWORTHY
     keep = MEMORIES[:, np.newaxis]
     now = Evidence(
         windows=evidence.windows + 1,
@@ -110,7 +111,7 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
         rows=(keep * evidence.rows + among).astype(_Float),
         log_s=log_s.astype(_Float),
         log_c=(np.maximum(evidence.log_c, 0.0) + _log_mean(log_e)).astype(_Float),
-        since=np.where(fresh, np.uint32(evidence.windows + 1), evidence.since),
+        since=np.where(quiet, np.uint32(evidence.windows + 1), evidence.since),
     )
     return now, _loudest(now, channels)
 
@@ -148,7 +149,7 @@ def _loudest(evidence: Evidence, channels: Channels) -> Finding | None:
     return Finding(
         feature=share.feature,
         words=share.words,
-        rising=direction == 0,
+        rising=bool(direction == 0),
         before=base,
         after=min(max(base + excess, 0.0), 1.0),
         since=int(evidence.since[direction, test]),

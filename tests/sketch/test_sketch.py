@@ -95,7 +95,7 @@ def test_a_sketch_of_another_profile_is_refused() -> None:
         Sketch.from_bytes(stranger.to_bytes(), REFERENCE)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_damaged_bytes_are_refused_and_never_read_wrong(data: st.DataObject) -> None:
     whole = bytearray(sketch_of([(3.0, "UA", 0.25), (40.0, None, 0.5)]).to_bytes())

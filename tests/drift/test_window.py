@@ -1,0 +1,162 @@
+"""Messages are counted once each, in whatever order and however often they come."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from functions.drift.decide import Drifted, Duplicate, Steady, decide
+from functions.drift.policy import DriftSettings
+from functions.drift.state import DeviceState
+from functions.drift.window import MOST_AHEAD, MOST_EPOCHS, Epoch, Ledger, MessageKey
+from sketch.sketch import Sketch
+from tests.drift.devices import REFERENCE, Device, draw, key, sketch_of
+
+OPEN = DriftSettings(window_rows=10**9)
+TINY = DriftSettings(window_rows=40)
+SKETCHES = [
+    sketch_of(draw(rng, 5 + 7 * seed), rng.random(5 + 7 * seed))
+    for seed, rng in enumerate(map(np.random.default_rng, range(12)))
+]
+DELIVERIES = st.lists(st.integers(0, 11), max_size=40)
+
+
+def deliver(order: list[int], settings: DriftSettings, epochs: int = 1) -> DeviceState | None:
+    """Deliver messages by number; of each restart the device sends its own."""
+    state = None
+    for number in order:
+        message = key(number // epochs, epoch=f"e{number % epochs}")
+        state, _ = decide(state, SKETCHES[number], message, profile=REFERENCE, settings=settings)
+    return state
+
+
+@settings(max_examples=60)
+@given(DELIVERIES, st.randoms(use_true_random=False))
+def test_an_open_window_does_not_depend_on_order_or_repetition(order: list[int], random: object) -> None:
+    shuffled = [*order, *order[::2]]
+    random.shuffle(shuffled)  # type: ignore[attr-defined] # a Random
+    assert deliver(shuffled, OPEN) == deliver(list(dict.fromkeys(order)), OPEN)
+
+
+@settings(max_examples=60)
+@given(DELIVERIES)
+def test_an_open_window_is_the_sum_of_the_distinct_messages(order: list[int]) -> None:
+    """Equal to an offline recomputation from the log."""
+    state = deliver(order, OPEN, epochs=3)
+    expected = sum((SKETCHES[number] for number in set(order)), Sketch(REFERENCE))
+    assert np.array_equal(state.pending if state else Sketch(REFERENCE).counts, expected.counts)
+    assert (state.pending_rows if state else 0) == expected.rows
+
+
+@settings(max_examples=40)
+@given(DELIVERIES)
+def test_no_row_is_lost_or_counted_twice_when_windows_fill(order: list[int]) -> None:
+    state, seen, scored = None, set[int](), 0
+    for number in order:
+        seen.add(number)
+        state, decision = decide(state, SKETCHES[number], key(number), profile=REFERENCE, settings=TINY)
+        if isinstance(decision, Steady | Drifted):
+            scored = sum(SKETCHES[counted].rows for counted in seen)
+        assert scored + state.pending_rows == sum(SKETCHES[counted].rows for counted in seen)
+        assert state.pending_rows < TINY.window_rows
+
+
+@given(st.lists(st.integers(0, 60), unique=True, max_size=40))
+def test_an_epoch_knows_exactly_what_it_counted(sequences: list[int]) -> None:
+    epoch = Epoch("e")
+    for sequence in sequences:
+        assert not epoch.has(sequence)
+        epoch = epoch.plus(sequence)
+    assert [n for n in range(70) if epoch.has(n)] == sorted(sequences)
+    assert epoch.newest == max(sequences, default=-1)
+    assert epoch.gap == epoch.newest + 1 - len(sequences)
+
+
+def test_a_gap_is_remembered_until_it_fills() -> None:
+    epoch = Epoch("e").plus(0).plus(1).plus(4)
+    assert (epoch.next, epoch.ahead, epoch.gap) == (2, (4,), 2)
+    assert epoch.plus(3).plus(2) == Epoch("e", next=5)
+
+
+def test_a_message_that_256_others_overtook_is_given_up() -> None:
+    epoch = Epoch("e")
+    for sequence in range(1, MOST_AHEAD + 2):
+        epoch = epoch.plus(sequence)
+    assert epoch == Epoch("e", next=MOST_AHEAD + 2, lost=1)
+    assert epoch.has(0)
+
+
+def test_the_newest_sixteen_epochs_are_remembered() -> None:
+    ledger = Ledger()
+    for number in range(MOST_EPOCHS + 3):
+        ledger = ledger.plus(key(0, epoch=f"e{number}"))
+    assert len(ledger.epochs) == MOST_EPOCHS
+    assert not ledger.has(key(0, epoch="e2"))
+    assert ledger.has(key(0, epoch="e3"))
+
+
+def test_only_what_comes_after_everything_counted_is_newer() -> None:
+    ledger = Ledger().plus(key(5)).plus(key(2, epoch="e2"))
+    assert [
+        ledger.is_newer(message) for message in (key(9), key(1, epoch="e2"), key(3, epoch="e2"), key(0, epoch="e3"))
+    ] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def drifting() -> DeviceState:
+    """A state with everything in it: windows, an episode, a gap, two epochs, an open window."""
+    device = Device(3)
+    device.windows(4)
+    device.windows(4, temp=lambda values: values + 8)
+    assert device.state is not None
+    state, _ = decide(device.state, SKETCHES[3], key(99, epoch="e2"), profile=REFERENCE, settings=device.settings)
+    return state
+
+
+def test_a_state_reads_back_from_its_bytes() -> None:
+    state = drifting()
+    assert state.episode is not None
+    assert DeviceState.from_bytes(state.to_bytes()) == state
+    assert DeviceState.from_bytes(state.to_bytes()) != replace(state, pending_rows=1)
+    assert len(state.to_bytes()) < 8 * 1024
+
+
+def test_a_state_that_was_stored_decides_as_one_that_was_not() -> None:
+    kept, stored = Device(4), Device(4)
+    for _ in range(6):
+        expected, decisions = (device.windows(2, wind=lambda values: values * 1.4) for device in (kept, stored))
+        assert decisions == expected
+        assert stored.state is not None
+        stored.state = DeviceState.from_bytes(stored.state.to_bytes())
+        assert stored.state == kept.state
+
+
+@given(st.data())
+def test_damaged_state_bytes_are_refused(data: st.DataObject) -> None:
+    whole = bytearray(STORED)
+    whole[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    with pytest.raises(ValueError, match="state"):
+        DeviceState.from_bytes(bytes(whole))
+    with pytest.raises(ValueError, match="state"):
+        DeviceState.from_bytes(STORED[: data.draw(st.integers(0, len(STORED) - 1))])
+
+
+STORED = drifting().to_bytes()
+
+
+def test_another_devices_message_is_refused() -> None:
+    stranger = MessageKey("ewr", "delays", "1", REFERENCE.hash, "e1", 0)
+    with pytest.raises(ValueError, match="ewr"):
+        decide(deliver([0], OPEN), SKETCHES[0], stranger, profile=REFERENCE, settings=OPEN)
+
+
+def test_a_repeat_after_a_restart_of_the_function_is_still_a_repeat() -> None:
+    state = DeviceState.from_bytes(STORED)
+    _, decision = decide(state, SKETCHES[3], key(99, epoch="e2"), profile=REFERENCE, settings=DriftSettings())
+    assert isinstance(decision, Duplicate)
