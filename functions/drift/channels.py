@@ -76,15 +76,7 @@ class Channels:
 
 @lru_cache(maxsize=256)
 def channels_of(profile: Profile, settings: DriftSettings) -> Channels:
-    """The tests of a profile.
-
-    Raises:
-        ValueError: The settings watch a feature that the profile does not have.
-    """
-    names = {feature.name for feature in profile.features}
-    unknown = [name for name in settings.features if name not in names]
-    if unknown:
-        raise ValueError(f"drift.features names {unknown}; the profile has {sorted(names)}")
+    """The tests of a profile; a watched feature that an older model does not have yet is left out."""
     shares = tuple(_watched(profile, settings))
     bounds = np.array([(*share.counted, *share.among) for share in shares], np.intp).reshape(-1, 4).T
     before = np.concatenate([[0], np.cumsum(profile.counts)])

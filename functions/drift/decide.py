@@ -42,9 +42,9 @@ class Drifted:
         rising: Whether the share in the explanation grew.
         before: That share in the reference, 0..1.
         after: That share now, 0..1.
-        since: Window, from 1 with the model's first, since which the evidence has been gathering.
+        since: Window, from 1 with the device's first, since which the evidence has been gathering.
         window: Window of this alarm.
-        episode: Window of the first alarm of this drift: with device, model version and profile it names the episode.
+        episode: Window of the first alarm of this drift: with the device it names the episode.
     """
 
     reason: str
@@ -96,21 +96,20 @@ def decide(
         settings: What the loop watches.
 
     Raises:
-        ValueError: The sketch, the message and the profile, or the state and the message, do not belong together; or
-            the settings watch a feature that the profile does not have.
+        ValueError: The sketch, the message and the profile, or the state and the message, do not belong together.
     """
     if not sketch.profile.hash == message.profile == profile.hash or (state and state.device != message.device):
         raise ValueError(f"a sketch of profile {sketch.profile.hash} or another device's state, for message {message}")
     channels = channels_of(profile, settings)
-    state = state or _fresh(message, channels, ledger=Ledger())
+    state = state or _fresh(message, channels)
     if state.ledger.has(message):
         return state, Duplicate(f"message {message.sequence} of epoch {message.epoch} was counted before")
     if (state.model, state.version, state.profile) != (message.model, message.version, message.profile):
         if not state.ledger.is_newer(message):
             return state, Superseded(f"{message.model}:{message.version} was replaced by {state.model}:{state.version}")
-        state = _fresh(message, channels, ledger=state.ledger)
+        state = _fresh(message, channels, after=state)
     if state.channels != channels.id:
-        state = _fresh(message, channels, ledger=state.ledger)
+        state = _fresh(message, channels, after=state)
     state = replace(
         state,
         ledger=state.ledger.plus(message),
@@ -122,17 +121,18 @@ def decide(
     return _judge(state, channels, settings)
 
 
-def _fresh(message: MessageKey, channels: Channels, *, ledger: Ledger) -> DeviceState:
+def _fresh(message: MessageKey, channels: Channels, *, after: DeviceState | None = None) -> DeviceState:
+    """Nothing known of this model yet; which messages were counted, and the numbers of windows, go on."""
     return DeviceState(
         device=message.device,
         model=message.model,
         version=message.version,
         profile=message.profile,
         channels=channels.id,
-        ledger=ledger,
+        ledger=after.ledger if after else Ledger(),
         pending_rows=0,
         pending=np.zeros(channels.cells, np.int64),
-        evidence=Evidence.none(len(channels.shares)),
+        evidence=Evidence.none(len(channels.shares), windows=after.evidence.windows if after else 0),
     )
 
 
@@ -147,7 +147,9 @@ def _judge(state: DeviceState, channels: Channels, settings: DriftSettings) -> t
     evidence, finding = score(state.evidence, state.pending, channels)
     state = replace(state, evidence=evidence, pending_rows=0, pending=np.zeros_like(state.pending))
     if finding is None:
-        return state, TooFew(f"the reference of profile {state.profile} has too few rows to compare anything with")
+        return state, TooFew(
+            f"the reference of profile {state.profile} has nothing that is watched and can be compared"
+        )
     if finding.log_evidence >= log(settings.false_alarm_every):
         return _alarm(state, finding, window=window)
     return _calm(state, finding, window=window, settings=settings)

@@ -13,7 +13,7 @@ often than every A windows on average, whenever one looks.
 Source: e-detectors, Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532. The tolerance covers the reference's own error.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ class Evidence:
     """All that the detector knows; one device, one model version. T is the number of tests.
 
     Attributes:
-        windows: Windows scored.
+        windows: Windows of this device scored so far, under earlier models too.
         excess: Rows counted beyond what the reference expects, per memory, shape (3, T).
         rows: Rows that could have been counted, per memory, shape (3, T).
         log_s: Logarithm of the evidence S per memory and direction (rising, falling), shape (3, 2, T).
@@ -47,23 +47,22 @@ class Evidence:
     since: NDArray[np.uint32]
 
     @staticmethod
-    def none(tests: int) -> "Evidence":
-        """The evidence before the first window."""
+    def none(tests: int, *, windows: int = 0) -> "Evidence":
+        """The evidence before the first window, or after so many that no longer matter."""
         memories = len(MEMORIES)
         return Evidence(
-            windows=0,
+            windows=windows,
             excess=np.zeros((memories, tests), _Float),
             rows=np.zeros((memories, tests), _Float),
             log_s=np.full((memories, 2, tests), -np.inf, _Float),
             log_c=np.zeros((2, tests), _Float),
-            since=np.ones((2, tests), np.uint32),
+            since=np.full((2, tests), windows + 1, np.uint32),
         )
 
     def forgiven(self) -> "Evidence":
         """The evidence after an alarm: what the windows looked like is remembered, the case starts anew."""
-        fresh = Evidence.none(self.excess.shape[1])
-        since = np.full_like(fresh.since, self.windows + 1)
-        return Evidence(self.windows, self.excess, self.rows, fresh.log_s, fresh.log_c, since)
+        fresh = Evidence.none(self.excess.shape[1], windows=self.windows)
+        return replace(fresh, excess=self.excess, rows=self.rows)
 
 
 @dataclass(frozen=True, slots=True)

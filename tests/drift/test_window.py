@@ -11,6 +11,8 @@ from functions.drift.decide import Drifted, Duplicate, Steady, decide
 from functions.drift.policy import DriftSettings
 from functions.drift.state import DeviceState
 from functions.drift.window import MOST_AHEAD, MOST_EPOCHS, Epoch, Ledger, MessageKey
+from sketch.features import Column
+from sketch.profile import Kind, Profile
 from sketch.sketch import Sketch
 from tests.drift.devices import REFERENCE, Device, draw, key, sketch_of
 
@@ -160,3 +162,20 @@ def test_a_repeat_after_a_restart_of_the_function_is_still_a_repeat() -> None:
     state = DeviceState.from_bytes(STORED)
     _, decision = decide(state, SKETCHES[3], key(99, epoch="e2"), profile=REFERENCE, settings=DriftSettings())
     assert isinstance(decision, Duplicate)
+
+
+def test_the_state_of_25_features_fits_a_table_property_with_room() -> None:
+    rng = np.random.default_rng(2)
+    columns: dict[str, Column] = {f"n{i}": rng.normal(size=4_000) for i in range(20)}
+    columns |= {f"c{i}": [f"category-{n}" for n in rng.integers(0, 150, 4_000)] for i in range(5)}
+    kinds: dict[str, Kind] = {name: "number" if name.startswith("n") else "category" for name in columns}
+    profile = Profile.build(columns, kinds=kinds, scores=rng.random(4_000))
+    state, message = None, MessageKey("d", "m", "1", profile.hash, "e", 0)
+    for number in range(12):
+        rows = rng.integers(0, 4_000, 230)
+        sketch = Sketch(profile)
+        sketch.add({n: np.asarray(values)[rows] for n, values in columns.items()}, rng.random(230))
+        message = replace(message, sequence=2 * number)
+        state, _ = decide(state, sketch, message, profile=profile, settings=DriftSettings(window_rows=400))
+    assert state is not None
+    assert len(state.to_bytes()) < 40 * 1024
