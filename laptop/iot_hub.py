@@ -76,9 +76,10 @@ class IotHub:
         """Serve devices until cancelled; then disconnect them and close the files."""
         server = await self.serve_mqtt()
         try:
-            await server.serve_forever()
+            await asyncio.get_running_loop().create_future()  # until cancelled
         finally:
-            server.close_clients()
+            server.close()
+            server.abort_clients()  # a device that does not answer TLS's good-bye would hold up the end for 30 s
             await server.wait_closed()
             self.close()
 

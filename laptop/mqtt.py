@@ -182,17 +182,17 @@ class Broker:
         if older := self._connections.pop(client_id, None):
             older.abort()  # the newest connection wins
         present = client_id in self._sessions and not connect.clean_session
-        session = self._sessions[client_id] if present else self._sessions.setdefault(client_id, _Session())
-        if connect.clean_session:
-            session = self._sessions[client_id] = _Session()
+        if not present:
+            self._sessions[client_id] = _Session()
+        session = self._sessions[client_id]
         self._connections[client_id] = connection
         connection.send(codec.accepted(session_present=present))
         for message in session.unacknowledged.values():
             again = Publish(message.topic, message.payload, qos=1, packet_id=message.packet_id, duplicate=True)
             connection.send(codec.published(again))
         self._save(client_id)
-        await self._gate.connected(client_id)
         try:
+            await self._gate.connected(client_id)
             await self._listen(connection, connect.keep_alive_seconds * _KEEP_ALIVE_GRACE, expires)
         finally:
             if self._connections.get(client_id) is connection:
@@ -205,6 +205,8 @@ class Broker:
             left = expires - time.time()
             async with asyncio.timeout(min(silence_seconds, left) if silence_seconds else left):
                 packet = await codec.read_packet(connection.reader, _PACKET_BYTES_MAX)
+            if connection.client_id not in self._sessions:
+                raise NotAuthorized("the identity has been deleted or disabled")
             await self._handle(connection, packet)
             await connection.writer.drain()
 

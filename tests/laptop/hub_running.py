@@ -1,0 +1,199 @@
+"""A whole IoT Hub on this computer, with the stack's certificates and identity, for the tests that talk to it."""
+
+import asyncio
+import base64
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from time import monotonic, sleep
+from typing import cast
+
+import pytest
+import uvicorn
+from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
+from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics, Twin
+
+from laptop.event_grid_envelope import Event
+from laptop.identity import Identity
+from laptop.iot_hub import IotHub, connection_string
+from laptop.stack import HUB_PORT, IDENTITY_PORT, Stack
+from laptop.tls import write_certificates
+
+ADDRESS = "127.0.0.61"
+KEY = base64.b64encode(b"k" * 32).decode()
+
+
+class RunningHub:
+    """The hub in its own thread and event loop, as in the cloud process; what it emits is kept."""
+
+    def __init__(self, home: Path, *, units: int | None = None) -> None:
+        self.stack = Stack(ADDRESS, home)
+        self.events: list[Event] = []
+        self.units = units
+        write_certificates(self.stack)
+
+    def start(self) -> None:
+        """Return once every port is open."""
+        self.loop = asyncio.new_event_loop()
+        self._ready, self._stop = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        assert self._ready.wait(10)
+
+    def stop(self) -> None:
+        """Return once every port is closed."""
+        self.loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def restart(self) -> None:
+        """Stop, and start again from what is on disk."""
+        self.stop()
+        self.start()
+
+    @cached_property
+    def configurations(self) -> IoTHubConfigurationManager:
+        return IoTHubConfigurationManager.from_connection_string(connection_string(self.stack))
+
+    @cached_property
+    def registry(self) -> IoTHubRegistryManager:
+        return IoTHubRegistryManager.from_connection_string(connection_string(self.stack))
+
+    def add(self, device: str, *modules: str, tags: dict[str, object] | None = None) -> None:
+        """An IoT Edge device with modules, all of them with the same key."""
+        self.registry.create_device_with_sas(device, KEY, KEY, "enabled", iot_edge=True)
+        for module in modules:
+            self.registry.create_module_with_sas(device, module, "iotEdge", KEY, KEY)
+        if tags:
+            self.registry.update_twin(device, Twin(tags=tags))
+
+    def edge_environment(self, device: str, module: str, *, key: str = KEY) -> dict[str, str]:
+        """What IoT Edge's development tools set for a module."""
+        return {
+            "EdgeHubConnectionString": f"HostName={ADDRESS};DeviceId={device};ModuleId={module};"
+            f"SharedAccessKey={key};GatewayHostName={ADDRESS}",
+            "EdgeModuleCACertificateFile": str(self.stack.authority),
+        }
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_until_complete(self._serve())
+        self.loop.close()
+
+    async def _emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    async def _serve(self) -> None:
+        identity = Identity(self.stack)
+        hub = IotHub(self.stack, identity, self._emit, units=self.units)
+        self.hub = hub
+        https = uvicorn.Config(hub.app(), host=ADDRESS, port=HUB_PORT, log_level="warning", lifespan="off")
+        https.ssl_certfile, https.ssl_keyfile = str(self.stack.certificate), str(self.stack.private_key)
+        http = uvicorn.Config(identity.app(), host=ADDRESS, port=IDENTITY_PORT, log_level="warning", lifespan="off")
+        servers = [_Server(https), _Server(http)]
+        tasks = [asyncio.create_task(server.serve()) for server in servers]
+        devices = asyncio.create_task(hub.run())
+        for server in servers:
+            await server.opened.wait()
+        self._ready.set()
+        await self._stop.wait()
+        devices.cancel()
+        for server in servers:
+            server.end()
+        await asyncio.gather(*tasks, devices, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    """One that says when it is open, and that ends at once: the SDKs keep idle connections."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.opened = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.opened.set()
+
+    def end(self) -> None:
+        self.should_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+@contextmanager
+def running_hub(home: Path, *, units: int | None = None) -> Iterator[RunningHub]:
+    """A hub that is stopped at the end, with the SDKs' environment pointing at it."""
+    hub = RunningHub(home, units=units)
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in hub.stack.sdk_environment().items():
+            patch.setenv(name, value)
+        hub.start()
+        try:
+            yield hub
+        finally:
+            hub.stop()
+
+
+def eventually[Result](look: Callable[[], Result], seconds: float = 10) -> Result:
+    """The first true result of a look; a failure when the time is up."""
+    deadline = monotonic() + seconds
+    while not (result := look()):
+        assert monotonic() < deadline, f"not within {seconds} s: {look}"
+        sleep(0.01)
+    return result
+
+
+def base(identity: str = "base", *, priority: int = 0, condition: str = "*") -> Configuration:
+    """A base deployment with an inference module whose desired properties are empty."""
+    agent: dict[str, object] = {"schemaVersion": "1.1", "modules": {"inference": {"type": "docker"}}}
+    content = {
+        "$edgeAgent": {"properties.desired": agent},
+        "$edgeHub": {"properties.desired": {"schemaVersion": "1.1", "routes": {}}},
+        "inference": {"properties.desired": {}},
+    }
+    return configuration(identity, content, priority=priority, condition=condition)
+
+
+def model(identity: str, version: str, *, priority: int, condition: str = "*") -> Configuration:
+    """A layer that only sets the model of the inference module."""
+    content = {"$edgeAgent": {}, "inference": {"properties.desired.model": {"model": "m", "version": version}}}
+    ready = f"properties.reported.model.version='{version}'"
+    failed = f"properties.reported.candidate.version='{version}' AND properties.reported.candidate.state='failed'"
+    return configuration(
+        identity,
+        content,
+        priority=priority,
+        condition=condition,
+        metrics={
+            name: f"SELECT deviceId FROM devices.modules WHERE moduleId='inference' AND {test}"  # noqa: S608 - no SQL
+            for name, test in (("ready", ready), ("failed", failed))
+        },
+    )
+
+
+def configuration(
+    identity: str,
+    content: object,
+    *,
+    priority: int = 0,
+    condition: str = "*",
+    metrics: dict[str, str] | None = None,
+) -> Configuration:
+    """A configuration as the SDK sends it."""
+    return Configuration(
+        id=identity,
+        schema_version="2.0",
+        content=ConfigurationContent(modules_content=content),
+        target_condition=condition,
+        priority=priority,
+        metrics=ConfigurationMetrics(queries=metrics or {}),
+    )
+
+
+def desired(hub: RunningHub, device: str, module: str = "inference") -> dict[str, object]:
+    """A module's desired properties, without what the hub adds."""
+    values = cast("dict[str, object]", hub.registry.get_module_twin(device, module).properties.desired)
+    return {name: value for name, value in values.items() if not name.startswith("$")}
