@@ -137,8 +137,9 @@ def _places(table: pa.Table) -> NDArray[np.int64]:
 
 
 def _days(flights: pa.Table) -> NDArray[np.datetime64]:
-    months = np.datetime64("2013-01") + np.asarray(flights["month"]) - 1
-    return np.asarray(months.astype("datetime64[D]") + np.asarray(flights["day"]) - 1)
+    months = np.datetime64("2013-01") + (np.asarray(flights["month"]) - 1).astype("timedelta64[M]")
+    within = (np.asarray(flights["day"]) - 1).astype("timedelta64[D]")
+    return np.asarray(months.astype("datetime64[D]") + within)
 
 
 def _read(source: Path | pa.BufferReader, columns: list[str]) -> pa.Table:

@@ -58,7 +58,7 @@ def fit(tensor: NDArray[np.float32], label: NDArray[np.float64]) -> lgb.Booster:
     """
     # Without gaps LightGBM takes a value that was never missing in training for 0 when it is missing on a device.
     gaps = np.random.default_rng(SEED).random(tensor.shape) < GAPS
-    return lgb.train(PARAMETERS, lgb.Dataset(np.where(gaps, np.nan, tensor), label), ROUNDS)
+    return _in_single_precision(lgb.train(PARAMETERS, lgb.Dataset(np.where(gaps, np.nan, tensor), label), ROUNDS))
 
 
 def export(booster: lgb.Booster, *, name: str) -> bytes:
@@ -83,6 +83,26 @@ def probe(tensor: NDArray[np.float32], *, most: int) -> NDArray[np.float32]:
     for feature in range(tensor.shape[1]):
         copies[1 + feature, :, feature] = np.nan
     return copies.reshape(-1, tensor.shape[1])
+
+
+def _in_single_precision(booster: lgb.Booster) -> lgb.Booster:
+    """Move each threshold down to the nearest float32, which no float32 input can tell from the original.
+
+    A graph holds thresholds as float32, rounded to the nearest. Rounded up, it would send a value that lies just
+    between two trained ones, such as 30.915 between 30.91 and 30.92, the other way than LightGBM does.
+    """
+    lines = booster.model_to_string().split("\n")
+    lines = [line for line in lines if not line.startswith("tree_sizes=")]  # lengths in bytes, about to change
+    return lgb.Booster(model_str="\n".join(_thresholds_down(line) for line in lines))
+
+
+def _thresholds_down(line: str) -> str:
+    if not line.startswith("threshold="):
+        return line
+    exact = np.array(line.removeprefix("threshold=").split(), np.float64)
+    nearest = exact.astype(np.float32)
+    down = np.where(nearest > exact, np.nextafter(nearest, np.float32(-np.inf)), nearest)
+    return "threshold=" + " ".join(repr(value) for value in down.tolist())
 
 
 def _by_share(column: Column, label: NDArray[np.float64]) -> tuple[str, ...]:

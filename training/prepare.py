@@ -77,7 +77,8 @@ def _usable_files(landing: Path, manifest: Mapping[str, Any], schema: Schema) ->
         try:
             day, path = _place(name, manifest["loop"])
             _check_size(landing / path, blob)
-            by_day[day].append(_named(_read(landing / path, schema), day, blob.get(schema.segment), schema))
+            table = _named(_read(landing / path, schema), day, blob.get(schema.segment), schema)
+            by_day[day].append(table)
         except Unusable as problem:
             print(f"skipped {name}: {problem}")
     if not by_day:
@@ -107,9 +108,9 @@ def _check_size(path: Path, blob: Mapping[str, object]) -> None:
 def _read(path: Path, schema: Schema) -> pa.Table:
     try:
         file = pq.ParquetFile(path)
-        absent = [name for name in schema.columns if name not in file.schema_arrow.names]
-        if absent:
-            raise Unusable(f"it has no column {', '.join(absent)}")
+        for name in schema.columns:
+            if (times := file.schema_arrow.names.count(name)) != 1:
+                raise Unusable(f"it has {times or 'no'} column{'s' * (times > 1)} {name}")
         table = file.read(columns=schema.columns)
     except (pa.ArrowException, OSError) as problem:
         raise Unusable(f"it is not readable as Parquet: {str(problem).splitlines()[0]}") from problem

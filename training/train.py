@@ -37,7 +37,8 @@ def train(data: Path, candidate: Path) -> None:
     tensor = signature.tensor(rows.columns, len(rows))
     booster = boosting.fit(tensor, rows.label)
     graph = boosting.export(booster, name=schema.label)
-    probe = boosting.probe(tensor, most=PROBED_ROWS)
+    unseen = read_rows(data / "test.parquet", schema)
+    probe = boosting.probe(signature.tensor(unseen.columns, len(unseen)), most=PROBED_ROWS)
     apart = float(np.max(np.abs(run(graph, signature, probe) - booster.predict(probe))))
     if not apart <= TOLERANCE:  # so written, NaN fails too
         raise SystemExit(f"the ONNX graph is up to {apart} from the LightGBM model; at most {TOLERANCE} is allowed")

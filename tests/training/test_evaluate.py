@@ -1,0 +1,115 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pyarrow.parquet as pq
+import pytest
+from onnx import TensorProto, helper
+
+from tests.training.landing import SCHEMA, step
+from training.evaluate import evaluate
+from training.rows import read_rows
+
+
+def constant_model(folder: Path, like: Path, probability: float) -> Path:
+    """Write a whole model folder whose graph gives one probability to every row."""
+    shutil.copytree(like, folder)
+    rows = helper.make_node("Shape", ["features"], ["shape"])
+    first = helper.make_node("Gather", ["shape", "zero"], ["rows"])
+    size = helper.make_node("Concat", ["rows", "two"], ["size"], axis=0)
+    answer = helper.make_node("Expand", ["probability", "size"], ["probabilities"])
+    graph = helper.make_graph(
+        [rows, first, size, answer],
+        "constant",
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, [None, None])],
+        [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 2])],
+        [
+            helper.make_tensor("zero", TensorProto.INT64, [1], [0]),
+            helper.make_tensor("two", TensorProto.INT64, [1], [2]),
+            helper.make_tensor("probability", TensorProto.FLOAT, [1, 1], [probability]),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, folder / "model.onnx")
+    return folder
+
+
+def test_without_a_champion_the_report_says_so(trained: Path) -> None:
+    report = json.loads((trained / "report" / "report.json").read_text())
+    assert report["champion"] is None
+    assert report["metric"] == "log_loss"
+    assert report["days"] == ["2013-01-19", "2013-01-20", "2013-01-21"]
+    assert report["challenger"]["features"] == list(SCHEMA.features)
+    assert pq.read_table(trained / "report" / report["losses"])["champion_loss"].null_count == report["rows"]
+
+
+def test_the_baseline_always_says_how_many_were_late_in_training(trained: Path) -> None:
+    report = json.loads((trained / "report" / "report.json").read_text())
+    learnt, held_out = (read_rows(trained / "data" / f"{name}.parquet", SCHEMA) for name in ("train", "test"))
+    share, late = learnt.label.mean(), held_out.label.mean()
+    assert report["baseline"]["log_loss"] == pytest.approx(-late * np.log(share) - (1 - late) * np.log(1 - share))
+
+
+def test_days_and_segments_add_up_to_the_whole(trained: Path) -> None:
+    report = json.loads((trained / "report" / "report.json").read_text())
+    for parts in (report["challenger"]["by_day"], report["challenger"]["by_segment"]):
+        assert sum(part["rows"] for part in parts.values()) == report["rows"]
+        total = sum(part["rows"] * part["log_loss"] for part in parts.values())
+        assert total / report["rows"] == pytest.approx(report["challenger"]["log_loss"])
+    assert list(report["challenger"]["by_segment"]) == ["ewr", "jfk", "lga"]
+
+
+def test_challenger_and_champion_answer_for_the_same_rows(trained: Path, tmp_path: Path) -> None:
+    champion = constant_model(tmp_path / "champion", trained / "model", 0.25)
+    here = {"data": trained / "data", "model": trained / "model", "report": tmp_path / "report"}
+    ran = step("evaluate", {**here, "champion": champion})
+    assert ran.returncode == 0, ran.stderr
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    alone = json.loads((trained / "report" / "report.json").read_text())
+    assert report["challenger"] == alone["challenger"]
+    late = read_rows(trained / "data" / "test.parquet", SCHEMA).label.mean()
+    assert report["champion"]["log_loss"] == pytest.approx(-late * np.log(0.25) - (1 - late) * np.log(0.75))
+    assert report["champion"]["auc"] == pytest.approx(0.5)
+    assert list(report["champion"]["by_day"]) == report["days"]
+    losses = pq.read_table(tmp_path / "report" / "losses.parquet")
+    assert losses.column_names == ["day", "segment", "challenger_loss", "champion_loss"]
+    assert np.mean(losses["champion_loss"].to_pylist()) == pytest.approx(report["champion"]["log_loss"])
+
+
+def test_a_champion_that_answers_with_nan_fails_the_step_without_a_report(trained: Path, tmp_path: Path) -> None:
+    champion = constant_model(tmp_path / "champion", trained / "model", float("nan"))
+    here = {"data": trained / "data", "model": trained / "model", "report": tmp_path / "report"}
+    ran = step("evaluate", {**here, "champion": champion})
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("the model gives no probability for ")
+    assert not (tmp_path / "report").exists()
+
+
+def test_an_answer_that_is_no_probability_fails_too(trained: Path, tmp_path: Path) -> None:
+    wild = constant_model(tmp_path / "wild", trained / "model", 1.5)
+    with pytest.raises(SystemExit, match=r"NaN, or outside 0\.\.1"):
+        evaluate(trained / "data", wild, champion=None, report=tmp_path / "report")
+
+
+def test_a_champion_is_scored_by_its_own_signature(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    champion = tmp_path / "champion"
+    shutil.copytree(trained / "model", champion)
+    signature = json.loads((champion / "signature.json").read_text())
+    signature["features"][0]["name"] = "moon"  # asked for by the old model, and no longer in the data
+    (champion / "signature.json").write_text(json.dumps(signature))
+    evaluate(trained / "data", trained / "model", champion=champion, report=tmp_path / "report")
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert "champion asks for moon, which the data no longer has" in capsys.readouterr().out
+    assert report["champion"]["features"] == ["moon", *list(SCHEMA.features)[1:]]
+    assert report["champion"]["log_loss"] != report["challenger"]["log_loss"]
+
+
+def test_a_model_without_a_profile_is_not_judged(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained / "model", tmp_path / "model")
+    (tmp_path / "model" / "profile.json").unlink()
+    with pytest.raises(SystemExit, match=r"no usable profile\.json"):
+        evaluate(trained / "data", tmp_path / "model", champion=None, report=tmp_path / "report")
