@@ -38,26 +38,36 @@ def http_server(app: ASGIApp, stack: Stack, port: int) -> uvicorn.Server:
 @contextmanager
 def serving(*servers: uvicorn.Server, beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()) -> Iterator[None]:
     """Run servers, and coroutines beside them in the same loop, until the block ends."""
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(servers, beside)))
+    enough = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(servers, beside, enough)))
     thread.start()
     try:
         eventually(lambda: all(server.started for server in servers), "the servers did not start")
         yield
     finally:
-        for server in servers:
-            server.should_exit = server.force_exit = True
+        enough.set()
         thread.join()
 
 
-async def _serve(servers: Sequence[uvicorn.Server], beside: Sequence[Callable[[], Coroutine[Any, Any, None]]]) -> None:
+async def _serve(
+    servers: Sequence[uvicorn.Server],
+    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    enough: threading.Event,
+) -> None:
     running = [asyncio.create_task(run()) for run in beside]
-    await asyncio.gather(*(server.serve() for server in servers))
-    for server in servers:
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()  # the client keeps it open: an SDK's error does, until it is collected
+    serving = [asyncio.create_task(server.serve()) for server in servers]
+    await asyncio.to_thread(enough.wait)
     for task in running:
         task.cancel()
-    await asyncio.gather(*running, asyncio.sleep(0.01), return_exceptions=True)
+    outcomes = await asyncio.gather(*running, return_exceptions=True)
+    for server in servers:
+        for connection in list(server.server_state.connections):
+            connection.transport.abort()  # an SDK's error keeps its connection open until it is collected
+        server.should_exit = True
+    await asyncio.gather(*serving)
+    failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+    if failures:
+        raise failures[0]
 
 
 def eventually(holds: Callable[[], object], otherwise: str) -> None:
