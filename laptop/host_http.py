@@ -44,7 +44,7 @@ async def _read(request: Request, parameters: dict[str, str]) -> Datum:
     return Datum(
         {
             "method": worker.text(request.method),
-            "url": worker.text(str(request.url)),
+            "url": worker.text(_url(request)),
             "headers": _texts(headers),
             "params": _texts(parameters),
             "query": _texts(query),
@@ -52,6 +52,13 @@ async def _read(request: Request, parameters: dict[str, str]) -> Datum:
         },
         "http",
     )
+
+
+def _url(request: Request) -> str:
+    """The address as the client wrote it: Starlette's own has lost the escapes."""
+    query = request.scope["query_string"].decode("latin-1")
+    path = request.scope["raw_path"].decode("latin-1")
+    return f"{request.url.scheme}://{request.url.netloc}{path}" + (f"?{query}" if query else "")
 
 
 def _texts(values: dict[str, str]) -> dict[str, Datum]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 _SETTING = re.compile(r"%([^%]+)%")
-_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2})(?:\.\d+)?")
+_SPAN = re.compile(r"(?:(\d+)\.)?(\d{1,2}):(\d{2}):(\d{2}(?:\.\d+)?)")
 _DEFAULT_TIMEOUT = timedelta(minutes=30)  # what the host uses outside the Consumption plan
 
 
@@ -80,7 +80,7 @@ def span(text: str) -> timedelta:
     match = _SPAN.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is not a time span like 00:05:00")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
     return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
