@@ -83,7 +83,7 @@ class BlobStore:
             max_chunk_get_size=CHUNK_BYTES,
             connection_timeout=5,
             read_timeout=30,
-            retry_total=1,  # edge/serving.py tries again by itself, and may be asked for another model meanwhile
+            retry_total=0,  # edge/serving.py tries again by itself, and may be asked for another model meanwhile
             permit_redirects=False,  # a redirect would carry the token elsewhere
         )
 

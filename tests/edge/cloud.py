@@ -1,0 +1,158 @@
+"""The cloud a device needs, for real and on this computer: IoT Hub, identity, and Azurite behind its front."""
+
+import asyncio
+import os
+import socket
+import time
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from azure.core.credentials import AccessToken
+from starlette.types import ASGIApp
+
+from laptop.event_grid_envelope import Event
+from laptop.identity import Identity
+from laptop.iot_hub import IotHub
+from laptop.iot_hub_api import API_VERSION, AUDIENCE
+from laptop.provision import device_key
+from laptop.stack import BLOB_PORT, HUB_PORT, IDENTITY_PORT, Stack
+from laptop.storage import front
+from laptop.tls import client_context, write_certificates
+
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+ADDRESS = f"127.0.81.{WORKER + 1}"  # one per test process: the hub's port is fixed
+DEVICE = "ewr"
+
+
+def stack_in(home: Path) -> Stack:
+    """A stack with certificates."""
+    stack = Stack(ADDRESS, home)
+    write_certificates(stack)
+    return stack
+
+
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind((ADDRESS, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class LaptopCredential:
+    """The stack's own tokens, without the detour through the identity endpoint."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._identity = Identity(stack)
+
+    def get_token(self, *_: str, **__: object) -> AccessToken:
+        return AccessToken(self._identity.token("https://storage.azure.com"), int(time.time()) + 3600)
+
+
+class Cloud:
+    """What an operator does to the hub, over its service API.
+
+    Args:
+        stack: Where the hub is.
+        events: What the hub has raised so far.
+    """
+
+    def __init__(self, stack: Stack, events: list[Event]) -> None:
+        self.stack, self.events = stack, events
+
+    async def register(self, *, module: bool = True) -> None:
+        """An IoT Edge device, and its inference module unless the device makes it."""
+        keys = {"primaryKey": device_key(self.stack, DEVICE), "secondaryKey": device_key(self.stack, DEVICE)}
+        who = {"deviceId": DEVICE, "authentication": {"type": "sas", "symmetricKey": keys}}
+        await self._ask("PUT", f"/devices/{DEVICE}", who | {"capabilities": {"iotEdge": True}})
+        if module:
+            await self._ask("PUT", f"/devices/{DEVICE}/modules/inference", who | {"moduleId": "inference"})
+
+    async def deploy(self, environment: dict[str, str]) -> None:
+        """The base deployment, which gives the module its environment."""
+        env = {name: {"value": value} for name, value in environment.items()}
+        agent = {"schemaVersion": "1.1", "modules": {"inference": {"type": "docker", "env": env}}}
+        modules = {"$edgeAgent": {"properties.desired": agent}, "$edgeHub": {"properties.desired": {}}}
+        body = {"schemaVersion": "2.0", "content": {"modulesContent": modules}, "targetCondition": "*", "priority": 0}
+        await self._ask("PUT", "/configurations/base", {"id": "base", **body})
+
+    async def desire(self, model: object) -> None:
+        """Ask the device for a model."""
+        patch = {"properties": {"desired": {"model": model}}}
+        await self._ask("PATCH", f"/twins/{DEVICE}/modules/inference", patch)
+
+    async def reported(self) -> dict[str, Any]:
+        """What the device says about itself."""
+        twin = await self._ask("GET", f"/twins/{DEVICE}/modules/inference")
+        reported: dict[str, Any] = twin["properties"]["reported"]
+        return reported
+
+    async def serves(self, version: str) -> None:
+        """Wait until the device says that this version serves."""
+        async with asyncio.timeout(30):
+            while (await self.reported()).get("model", {}).get("version") != version:  # noqa: ASYNC110 - see `until`
+                await asyncio.sleep(0.05)
+
+    def telemetry(self) -> list[dict[str, Any]]:
+        """Bodies of the telemetry messages that arrived."""
+        found = [event.data["body"] for event in self.events if event.type == "Microsoft.Devices.DeviceTelemetry"]
+        return [body for body in found if isinstance(body, dict)]
+
+    async def _ask(self, verb: str, path: str, body: object = None) -> dict[str, Any]:
+        async with httpx.AsyncClient(
+            base_url=f"https://{self.stack.hub_hostname}",
+            headers={"authorization": f"Bearer {Identity(self.stack).token(AUDIENCE)}"},
+            verify=client_context(self.stack),
+            trust_env=False,
+        ) as client:
+            answer = await client.request(verb, path, params={"api-version": API_VERSION}, json=body)
+            document: dict[str, Any] = answer.raise_for_status().json()
+            return document
+
+
+@asynccontextmanager
+async def running_cloud(stack: Stack) -> AsyncIterator[Cloud]:
+    """IoT Hub, the identity endpoint and the front of the blob service, in this loop."""
+    events: list[Event] = []
+
+    async def keep(event: Event) -> None:
+        events.append(event)
+
+    hub = IotHub(stack, Identity(stack), keep)
+    servers = [
+        _server(stack, hub.app(), HUB_PORT),
+        _server(stack, Identity(stack).app(), IDENTITY_PORT, tls=False),
+        _server(stack, front(stack, keep), BLOB_PORT),
+    ]
+    running = [asyncio.create_task(hub.run()), *(asyncio.create_task(server.serve()) for server in servers)]
+    try:
+        while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn raises no event
+            await asyncio.sleep(0.01)
+        yield Cloud(stack, events)
+    finally:
+        for server in servers:
+            server.end()
+        running[0].cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield  # the test's process keeps its own
+
+    def end(self) -> None:
+        self.should_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # the SDKs keep idle ones open
+
+
+def _server(stack: Stack, app: ASGIApp, port: int, *, tls: bool = True) -> _Server:
+    config = uvicorn.Config(app, host=stack.address, port=port, log_config=None, log_level="warning")
+    if tls:
+        config.ssl_certfile, config.ssl_keyfile = str(stack.certificate), str(stack.private_key)
+    return _Server(config)

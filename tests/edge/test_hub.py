@@ -1,0 +1,111 @@
+"""Microsoft's module client against the laptop's IoT Hub: the same promises as the fake hub's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from edge.errors import Away, Misconfigured
+from edge.hub import EdgeHub, check_edge_environment
+from edge.twin import Document
+from laptop.provision import device_key
+from tests.edge.cloud import DEVICE, Cloud, running_cloud, stack_in
+from tests.edge.device import until
+
+pytestmark = [
+    pytest.mark.enable_socket,
+    pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning"),  # azure-iot-device
+]
+
+
+class Ears:
+    """What a connection has told so far."""
+
+    def __init__(self) -> None:
+        self.patches: list[Document] = []
+        self.lost = False
+
+    def desired(self, patch: Document) -> None:
+        self.patches.append(patch)
+
+    def hung_up(self) -> None:
+        self.lost = True
+
+
+def told(home: Path, story: Callable[[Cloud, EdgeHub, Ears], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tell a story about one open connection."""
+
+    async def tell() -> None:
+        stack = stack_in(home)
+        async with running_cloud(stack) as cloud:
+            await cloud.register()
+            parts = f"HostName={stack.address};DeviceId={DEVICE};ModuleId=inference;GatewayHostName={stack.address}"
+            key = f"SharedAccessKey={device_key(stack, DEVICE)}"
+            monkeypatch.setenv("EdgeHubConnectionString", f"{parts};{key}")
+            monkeypatch.setenv("EdgeModuleCACertificateFile", str(stack.authority))
+            hub, ears = EdgeHub(), Ears()
+            try:
+                await hub.open(on_desired=ears.desired, on_lost=ears.hung_up)
+                await story(cloud, hub, ears)
+            finally:
+                await hub.close()
+
+    asyncio.run(tell())
+
+
+def test_a_module_reads_its_twin_hears_patches_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(cloud: Cloud, hub: EdgeHub, ears: Ears) -> None:
+        before = await hub.twin()
+        assert "model" not in before
+        await cloud.desire({"version": "2"})
+        await until(lambda: ears.patches)
+        assert ears.patches == [{"model": {"version": "2"}, "$version": before["$version"] + 1}]
+        assert (await hub.twin())["model"] == {"version": "2"}
+        await hub.report({"model": {"version": "2"}, "candidate": {"version": "3", "reason": "no"}})
+        await hub.report({"candidate": None})
+        reported = await cloud.reported()
+        assert reported["model"] == {"version": "2"}
+        assert "candidate" not in reported
+
+    told(tmp_path, story, monkeypatch)
+
+
+def test_telemetry_arrives_as_json_from_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story(cloud: Cloud, hub: EdgeHub, _: Ears) -> None:
+        await hub.send('{"v":1,"loop":"flüge"}'.encode())
+        await until(cloud.telemetry)
+        assert cloud.telemetry() == [{"v": 1, "loop": "flüge"}]
+
+    told(tmp_path, story, monkeypatch)
+
+
+def test_a_connection_that_is_gone_says_so_and_stays_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tell() -> None:
+        stack = stack_in(tmp_path)
+        parts = f"HostName={stack.address};DeviceId={DEVICE};ModuleId=inference;GatewayHostName={stack.address}"
+        ears = Ears()
+        async with running_cloud(stack) as cloud:
+            await cloud.register()
+            monkeypatch.setenv("EdgeHubConnectionString", f"{parts};SharedAccessKey={device_key(stack, DEVICE)}")
+            monkeypatch.setenv("EdgeModuleCACertificateFile", str(stack.authority))
+            hub = EdgeHub()
+            await hub.open(on_desired=ears.desired, on_lost=ears.hung_up)
+        await until(lambda: ears.lost)
+        with pytest.raises(Away):
+            await hub.send(b"{}")
+        await hub.close()
+        with pytest.raises(Away):
+            await EdgeHub().open(on_desired=ears.desired, on_lost=ears.hung_up)
+
+    asyncio.run(tell())
+
+
+def test_a_module_without_the_runtimes_environment_is_told_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Misconfigured, match="IOTEDGE_WORKLOADURI nor EdgeHubConnectionString"):
+        check_edge_environment({})
+    for name in ("EdgeHubConnectionString", "IOTEDGE_WORKLOADURI"):
+        monkeypatch.delenv(name, raising=False)
+        check_edge_environment({name: "x"})
+    with pytest.raises(Away, match="environment"):
+        EdgeHub()
