@@ -63,7 +63,7 @@ class IotHub:
         return Api(self, self._identity, hostname=self._stack.hub_hostname, policy_key=policy_key(self._stack)).app()
 
     async def serve_mqtt(self) -> asyncio.Server:
-        """Listen for devices; they are served until the server is closed.
+        """Listen for devices; `run` does, and also ends it in good order.
 
         Raises:
             OSError: The port is taken, or the certificate is missing.
@@ -78,9 +78,7 @@ class IotHub:
         try:
             await asyncio.get_running_loop().create_future()  # until cancelled
         finally:
-            server.close()
-            server.abort_clients()  # a device that does not answer TLS's good-bye would hold up the end for 30 s
-            await server.wait_closed()
+            await self.devices.broker.stop(server)
             self.close()
 
     def close(self) -> None:

@@ -64,8 +64,9 @@ def device_error(number: int, message: str) -> dict[str, object]:
 
 
 def not_supported(what: str) -> HubError:
-    """The refusal of everything that the real service has and this endpoint does not."""
-    return HubError(400, "InvalidOperation", f"{what}: not supported by the laptop's IoT Hub; try it on a real one")
+    """The refusal of what this endpoint does not offer: as a hub of a lower tier refuses it."""
+    message = f"{what}: not supported by the laptop's IoT Hub; try it on a real one"
+    return HubError(403, "OperationNotAvailableInCurrentTier", message)
 
 
 def _tracking() -> str:

@@ -103,6 +103,7 @@ class Broker:
         self._store = store
         self._sessions = {client: _session(document) for client, document in store.all(_SESSION).items()}
         self._connections: dict[str, _Connection] = {}
+        self._serving: set[asyncio.Task[object]] = set()
 
     async def start(self, address: str, port: int, context: ssl.SSLContext) -> asyncio.Server:
         """Listen for devices.
@@ -111,6 +112,16 @@ class Broker:
             OSError: The port is taken.
         """
         return await asyncio.start_server(self._serve, address, port, ssl=context, limit=_PACKET_BYTES_MAX)
+
+    async def stop(self, server: asyncio.Server) -> None:
+        """Close the port and cut all clients off, without a word: they will be back, and so will their sessions."""
+        server.close()
+        self._connections.clear()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        server.abort_clients()  # one that does not answer TLS's good-bye would hold up the end for 30 s
+        await server.wait_closed()
 
     @property
     def clients(self) -> list[str]:
@@ -152,6 +163,9 @@ class Broker:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(reader, writer)
+        if task := asyncio.current_task():
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 connect = await codec.read_packet(reader, _PACKET_BYTES_MAX)

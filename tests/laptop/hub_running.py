@@ -4,21 +4,23 @@ import asyncio
 import base64
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from time import monotonic, sleep
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import uvicorn
 from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
-from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics, Twin
+from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics
 
 from laptop.event_grid_envelope import Event
 from laptop.identity import Identity
 from laptop.iot_hub import IotHub, connection_string
+from laptop.iot_hub_bodies import Authentication, Capabilities, IdentityBody, SymmetricKey, TwinBody
+from laptop.iot_hub_registry import Name
 from laptop.stack import HUB_PORT, IDENTITY_PORT, Stack
 from laptop.tls import write_certificates
 
@@ -64,11 +66,32 @@ class RunningHub:
 
     def add(self, device: str, *modules: str, tags: dict[str, object] | None = None) -> None:
         """An IoT Edge device with modules, all of them with the same key."""
-        self.registry.create_device_with_sas(device, KEY, KEY, "enabled", iot_edge=True)
-        for module in modules:
-            self.registry.create_module_with_sas(device, module, "iotEdge", KEY, KEY)
-        if tags:
-            self.registry.update_twin(device, Twin(tags=tags))
+        keys = Authentication(symmetric_key=SymmetricKey(primary_key=KEY, secondary_key=KEY))
+        edge = IdentityBody(authentication=keys, capabilities=Capabilities(iot_edge=True))
+        module = IdentityBody(authentication=keys, managed_by="iotEdge")
+
+        async def write() -> None:
+            self.hub.write_identity(Name(device), edge, if_match=None)
+            for name in modules:
+                self.hub.write_identity(Name(device, name), module, if_match=None)
+            self.hub.write_twin(Name(device), TwinBody(tags=tags or {}), whole=False, if_match=None)
+
+        self.within(write())
+
+    def empty(self) -> None:
+        """No device and no configuration any more."""
+
+        async def delete() -> None:
+            for configuration in self.hub.configurations.all():
+                self.hub.configurations.delete(configuration.id, if_match=None)
+            for entry in list(self.hub.registry.devices()):
+                self.hub.delete_identity(entry.name, if_match=None)
+
+        self.within(delete())
+
+    def within[Result](self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """What a coroutine returns that runs in the hub's own thread."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(10)
 
     def edge_environment(self, device: str, module: str, *, key: str = KEY) -> dict[str, str]:
         """What IoT Edge's development tools set for a module."""
