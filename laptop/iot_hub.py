@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import ssl
 import time
@@ -25,13 +26,15 @@ from laptop.iot_hub_registry import AGENT, Entry, Name, Registry, check_precondi
 from laptop.iot_hub_sas import new_key
 from laptop.iot_hub_store import Store
 from laptop.iot_hub_throttle import Throttle
-from laptop.iot_hub_twins import Twin, TwinError, difference
+from laptop.iot_hub_twins import TwinError, difference
 from laptop.stack import MQTT_PORT, Stack
 from laptop.telemetry_log import TelemetryLog
 
 Json = dict[str, object]
 
 POLICY = "iothubowner"
+
+log = logging.getLogger(__name__)
 
 
 class IotHub:
@@ -131,13 +134,7 @@ class IotHub:
         if whole:
             tags = difference(entry.twin.tags, tags or {})
             desired = difference(entry.twin.desired.values, desired or {})
-        try:
-            if tags:
-                entry = self.registry.put(replace(entry, twin=entry.twin.tagged(tags)))
-            if desired:
-                self._write_desired(entry, desired)
-        except TwinError as problem:
-            raise HubError(400, "ArgumentInvalid", str(problem)) from problem
+        self._write(entry, tags=tags, desired=desired)
         if tags:
             self._deploy([name.device])
         return self.registry.get(name)
@@ -191,18 +188,34 @@ class IotHub:
             status = resolution.status(entry.name.module)
             if entry.name.module != AGENT and "Applied" not in status.values():
                 status = {}
-            kept = entry if status == entry.configurations else replace(entry, configurations=status)
             desired = resolution.desired(entry.name.module, entry.twin.desired.values)
             patch = {} if desired is None else difference(entry.twin.desired.values, desired)
-            if patch:
-                self._write_desired(kept, patch)
-            elif kept is not entry:
-                self.registry.put(kept)
+            try:
+                self._write(entry, desired=patch, status=status)
+            except HubError as problem:  # each part fits, together they are too large
+                log.warning("%s keeps its desired properties: %s", entry.name.client_id, problem)
+                self._write(entry, status=dict.fromkeys(status, "Targeted"))
 
-    def _write_desired(self, entry: Entry, patch: Json) -> None:
-        twin: Twin = entry.twin.with_desired(patch, datetime.now(UTC))
-        self.registry.put(replace(entry, twin=twin))
-        self.devices.push_desired(entry.name, patch)
+    def _write(
+        self,
+        entry: Entry,
+        *,
+        tags: Json | None = None,
+        desired: Json | None = None,
+        status: Mapping[str, str] | None = None,
+    ) -> None:
+        """Change a twin, all of it or nothing, and tell the device."""
+        twin = entry.twin
+        try:
+            twin = twin.tagged(tags) if tags else twin
+            twin = twin.with_desired(desired, datetime.now(UTC)) if desired else twin
+        except TwinError as problem:
+            raise HubError(400, "ArgumentInvalid", str(problem)) from problem
+        new = replace(entry, twin=twin, configurations=entry.configurations if status is None else status)
+        if new != entry:
+            self.registry.put(new)
+        if desired:
+            self.devices.push_desired(entry.name, desired)
 
     def _reported(self, name: Name) -> None:
         """A device that reports may come under another target condition."""

@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 
 from laptop.iot_hub_query import Document, QueryError, parse_query, parse_target_condition
-from laptop.iot_hub_twins import SECTION_BYTES_MAX, TwinError, check
+from laptop.iot_hub_twins import SECTION_BYTES_MAX, TwinError, check, merged
 
 Json = dict[str, object]
 Sections = Mapping[str, Mapping[str, object]]
@@ -107,7 +107,7 @@ class Resolution:
                     result = dict(deepcopy(value)) if isinstance(value, Mapping) else {}
                 else:
                     _set(result, key.removeprefix(f"{_WHOLE}.").split("."), deepcopy(value))
-        return result
+        return merged({}, result)  # a twin holds no null
 
     def status(self, module: str) -> dict[str, str]:
         """How each targeting configuration stands in a module: Applied when it sets something there and has effect.

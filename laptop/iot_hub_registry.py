@@ -216,12 +216,13 @@ class Registry:
         """
         _check_names(name, body)
         old = self._entries.get(name)
-        if old is None:
-            if if_match is not None or name.module:
-                self.get(name if if_match is not None else Name(name.device))
+        if old is None and if_match is None:
+            if name.module:
+                self.get(Name(name.device))
             return self._create(name, body)
-        if if_match is None:
+        if old is not None and if_match is None:
             raise _exists(name)
+        old = self.get(name)
         check_precondition(if_match, old.etag)
         return self.put(_written(replace(old, version=old.version + 1), body))
 

@@ -203,6 +203,23 @@ def test_content_can_be_applied_to_one_device(hub: RunningHub) -> None:
     assert refused(hub.configurations.apply_configuration_on_edge_device, "edge-1", empty)[0] == 400
 
 
+def test_deployments_that_only_together_are_too_large_leave_the_twin_alone(hub: RunningHub) -> None:
+    hub.add("edge-1", "inference")
+    hub.configurations.create_configuration(base())
+    for number in (1, 2):
+        half = {f"properties.desired.p{number}{part}": "x" * 4000 for part in range(5)}
+        one = configuration(f"half-{number}", {"$edgeAgent": {}, "inference": half}, priority=number)
+        hub.configurations.create_configuration(one)
+    assert sorted(desired(hub, "edge-1")) == ["p10", "p11", "p12", "p13", "p14"]
+
+
+def test_a_twin_is_changed_as_a_whole_or_not_at_all(hub: RunningHub) -> None:
+    hub.add("edge-1", tags={"a": 1})
+    both = Twin(tags={"a": 2}, properties=TwinProperties(desired={"bad name": 1}))
+    assert refused(hub.registry.update_twin, "edge-1", both)[0] == 400
+    assert hub.registry.get_twin("edge-1").tags == {"a": 1}
+
+
 def test_devices_and_modules_are_created_read_changed_and_deleted(hub: RunningHub) -> None:
     hub.registry.create_device_with_sas("edge-1", KEY, KEY, "enabled", iot_edge=True)
     hub.registry.create_module_with_sas("edge-1", "inference", "iotEdge", KEY, KEY)

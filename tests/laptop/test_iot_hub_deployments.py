@@ -69,6 +69,11 @@ def test_paths_alone_leave_the_other_properties_behind() -> None:
     assert kept == {"left": "behind", "model": {"version": "1"}}
 
 
+def test_a_null_in_a_configuration_removes_what_a_lower_one_sets() -> None:
+    removes = Configuration("n", {"$edgeAgent": {}, "inference": {"properties.desired.rate": None}}, "*", 1, 2)
+    assert resolve(EDGE, [base(), removes]).desired("inference", {}) == {}
+
+
 def test_layers_add_modules_to_the_agent() -> None:
     adds = {"$edgeAgent": {"properties.desired.modules.ingest": {"image": "i"}}}
     found = resolve(EDGE, [base(), Configuration("i", adds, "*", 1, 2)])
