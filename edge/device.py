@@ -44,33 +44,43 @@ class Device:
         )
         self.module = Module(connect=connect, serving=self.serving, telemetry=self.telemetry, changed=changed)
         self.metrics = Metrics(self._figures)
-        self._changed, self._swaps, self._running = changed, 0, False
+        self._changed, self._swaps = changed, 0
+        self._parts: asyncio.Task[list[asyncio.Task[None]]] | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve from disk at once, then follow the twin, until the block ends.
 
-        Entering it a second time meanwhile does nothing: the Functions host starts the program once per request that
-        arrives before its first answer.
+        It may be entered again meanwhile, and then starts nothing: the Functions host starts the program once for each
+        request that arrives before its first answer, and ends any one of those starts. The first end ends all.
         """
-        if self._running:
-            yield
-            return
-        self._running = True
-        await asyncio.to_thread(self.serving.start_from_disk)
-        following = asyncio.create_task(_kept("following the twin", self.serving.run))
-        telling = asyncio.create_task(_kept("telemetry", self.telemetry.run))
-        talking = asyncio.create_task(_kept("the hub", self.module.run))
+        if self._parts is None:
+            self._parts = asyncio.create_task(self._start())
+        parts = await asyncio.shield(self._parts)
         try:
             yield
         finally:
-            self.telemetry.stop()
-            await telling
-            await self.module.stop(talking)
-            self.serving.stop()
-            following.cancel()
-            await asyncio.wait([following])
-            self._running = False
+            await self._stop(parts)
+
+    async def _start(self) -> list[asyncio.Task[None]]:
+        await asyncio.to_thread(self.serving.start_from_disk)
+        return [
+            asyncio.create_task(_kept("telemetry", self.telemetry.run)),
+            asyncio.create_task(_kept("the hub", self.module.run)),
+            asyncio.create_task(_kept("following the twin", self.serving.run)),
+        ]
+
+    async def _stop(self, parts: list[asyncio.Task[None]]) -> None:
+        if not parts:
+            return
+        telling, talking, following = parts
+        parts.clear()
+        self.telemetry.stop()
+        await telling
+        await self.module.stop(talking)
+        self.serving.stop()
+        following.cancel()
+        await asyncio.wait([following])
 
     def _on_change(self) -> None:
         if self.serving.swaps != self._swaps:

@@ -16,7 +16,6 @@ import httpx
 
 from laptop.identity import Identity
 from laptop.iot_hub_api import API_VERSION, AUDIENCE
-from laptop.provision import device_key
 from laptop.stack import Stack
 from laptop.tls import client_context
 
@@ -49,16 +48,16 @@ def module_environment(stack: Stack, device: str, *, port: int) -> dict[str, str
         NoDeployment: The hub gives this device nothing to run, and never has.
     """
     home = stack.home / "devices" / device
-    key = device_key(stack, device)
+    given = _given(stack, device, remembered=home / "given.json")
     connection = {
         "HostName": stack.address,
         "DeviceId": device,
         "ModuleId": MODULE,
-        "SharedAccessKey": key,
+        "SharedAccessKey": given["key"],
         "GatewayHostName": stack.address,
     }
     return {
-        **_deployed(stack, device, key, remembered=home / "environment.json"),
+        **given["environment"],
         "EdgeHubConnectionString": ";".join(f"{name}={value}" for name, value in connection.items()),
         "EdgeModuleCACertificateFile": str(stack.authority),
         "HTTP_HOST": stack.address,
@@ -67,12 +66,11 @@ def module_environment(stack: Stack, device: str, *, port: int) -> dict[str, str
     }
 
 
-def _deployed(stack: Stack, device: str, key: str, *, remembered: Path) -> dict[str, str]:
-    """The environment the base deployment gives the module, or gave it last when the hub is away."""
+def _given(stack: Stack, device: str, *, remembered: Path) -> dict[str, Any]:
+    """The module's key and environment as the hub gives them, or gave them last when it is away."""
     try:
         with _hub(stack) as hub:
-            _make_module(hub, device, key)
-            environment = _await_environment(hub, device)
+            given = {"key": _module_key(hub, device), "environment": _await_environment(hub, device)}
     except httpx.TransportError as problem:
         if not remembered.exists():
             raise NoDeployment(
@@ -80,13 +78,14 @@ def _deployed(stack: Stack, device: str, key: str, *, remembered: Path) -> dict[
                 why=f"it never ran before, and the hub does not answer: {problem}",
                 fix="start the stack first: refluent up",
             ) from problem
-        known: dict[str, str] = json.loads(remembered.read_text())
+        known: dict[str, Any] = json.loads(remembered.read_text())
         return known
     remembered.parent.mkdir(parents=True, exist_ok=True)
     draft = remembered.with_suffix(".new")
-    draft.write_text(json.dumps(environment))
+    draft.touch(mode=0o600)
+    draft.write_text(json.dumps(given))
     draft.replace(remembered)
-    return environment
+    return given
 
 
 def _hub(stack: Stack) -> httpx.Client:
@@ -99,16 +98,19 @@ def _hub(stack: Stack) -> httpx.Client:
     )
 
 
-def _make_module(hub: httpx.Client, device: str, key: str) -> None:
-    keys = {"symmetricKey": {"primaryKey": key, "secondaryKey": key}, "type": "sas"}
-    module = {"deviceId": device, "moduleId": MODULE, "managedBy": "IotEdge", "authentication": keys}
-    answer = hub.put(f"/devices/{device}/modules/{MODULE}", json=module)
-    if answer.status_code not in (httpx.codes.OK, httpx.codes.CREATED, httpx.codes.CONFLICT):
+def _module_key(hub: httpx.Client, device: str) -> str:
+    """The key of the device's inference module, whose identity is made if need be."""
+    path = f"/devices/{device}/modules/{MODULE}"
+    made = hub.put(path, json={"deviceId": device, "moduleId": MODULE, "managedBy": "IotEdge"})
+    answer = hub.get(path) if made.status_code == httpx.codes.CONFLICT else made
+    if not answer.is_success:
         raise NoDeployment(
             f"device {device} cannot have a module {MODULE!r}",
             why=f"the hub answered {answer.status_code}: {answer.text}",
             fix="register the device first: refluent up does",
         )
+    key: str = answer.json()["authentication"]["symmetricKey"]["primaryKey"]
+    return key
 
 
 def _await_environment(hub: httpx.Client, device: str) -> dict[str, str]:

@@ -9,8 +9,7 @@ import pytest
 from edge.errors import Away, Misconfigured
 from edge.hub import EdgeHub, check_edge_environment
 from edge.twin import Document
-from laptop.provision import device_key
-from tests.edge.cloud import DEVICE, Cloud, running_cloud, stack_in
+from tests.edge.cloud import DEVICE, KEY, Cloud, running_cloud, stack_in
 from tests.edge.device import until
 
 pytestmark = [
@@ -41,7 +40,7 @@ def told(home: Path, story: Callable[[Cloud, EdgeHub, Ears], Awaitable[None]], m
         async with running_cloud(stack) as cloud:
             await cloud.register()
             parts = f"HostName={stack.address};DeviceId={DEVICE};ModuleId=inference;GatewayHostName={stack.address}"
-            key = f"SharedAccessKey={device_key(stack, DEVICE)}"
+            key = f"SharedAccessKey={KEY}"
             monkeypatch.setenv("EdgeHubConnectionString", f"{parts};{key}")
             monkeypatch.setenv("EdgeModuleCACertificateFile", str(stack.authority))
             hub, ears = EdgeHub(), Ears()
@@ -87,7 +86,7 @@ def test_a_connection_that_is_gone_says_so_and_stays_gone(tmp_path: Path, monkey
         ears = Ears()
         async with running_cloud(stack) as cloud:
             await cloud.register()
-            monkeypatch.setenv("EdgeHubConnectionString", f"{parts};SharedAccessKey={device_key(stack, DEVICE)}")
+            monkeypatch.setenv("EdgeHubConnectionString", f"{parts};SharedAccessKey={KEY}")
             monkeypatch.setenv("EdgeModuleCACertificateFile", str(stack.authority))
             hub = EdgeHub()
             await hub.open(on_desired=ears.desired, on_lost=ears.hung_up)

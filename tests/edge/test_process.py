@@ -130,20 +130,17 @@ async def is_connected(client: httpx.AsyncClient, url: str) -> None:
     await answers(client, url, "/metrics", holds=lambda reply: "refluent_edge_hub_connected 1.0" in reply.text)
 
 
-@pytest.mark.parametrize(
-    ("environment", "words"),
-    [
-        ({}, "IOTEDGE_WORKLOADURI"),
-        ({"EdgeHubConnectionString": "x"}, "MODEL_STORE_URL"),
-        ({"EdgeHubConnectionString": "x", "MODEL_STORE_URL": "https://s.example/m", "HTTP_PORT": "0"}, "HTTP_PORT"),
-    ],
-)
-def test_a_wrong_setting_stops_the_start_with_its_name_and_what_to_do(environment: dict[str, str], words: str) -> None:
+def test_a_wrong_setting_stops_the_start_with_its_name_and_what_to_do() -> None:
     bare = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH")}
     found = subprocess.run(
-        [sys.executable, "-m", "edge"], cwd=ROOT, env=bare | environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "edge"],
+        cwd=ROOT,
+        env=bare | {"EdgeHubConnectionString": "x"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert found.returncode == 2
-    assert words in found.stderr
+    assert "MODEL_STORE_URL" in found.stderr
     assert "fix:" in found.stderr
     assert "Traceback" not in found.stderr
