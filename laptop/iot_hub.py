@@ -27,6 +27,7 @@ from laptop.iot_hub_sas import new_key
 from laptop.iot_hub_store import Store
 from laptop.iot_hub_throttle import Throttle
 from laptop.iot_hub_twins import TwinError, difference
+from laptop.iot_hub_values import Document
 from laptop.stack import MQTT_PORT, Stack
 from laptop.telemetry_log import TelemetryLog
 

@@ -13,9 +13,10 @@ from laptop.iot_hub_deployments import (
     validate,
 )
 from laptop.iot_hub_errors import HubError
-from laptop.iot_hub_query import Document, parse_query
+from laptop.iot_hub_query import parse_query
 from laptop.iot_hub_registry import check_precondition, now
 from laptop.iot_hub_store import Store
+from laptop.iot_hub_values import Document
 
 Json = dict[str, object]
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 
-from laptop.iot_hub_query import Document, QueryError, parse_query, parse_target_condition
+from laptop.iot_hub_query import QueryError, parse_query, parse_target_condition
 from laptop.iot_hub_twins import SECTION_BYTES_MAX, TwinError, check, merged
+from laptop.iot_hub_values import Document
 
 Json = dict[str, object]
 Sections = Mapping[str, Mapping[str, object]]

@@ -5,23 +5,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import fmean
-from typing import Final, Literal
+from typing import Literal
+
+from laptop import iot_hub_values as logic
+from laptop.iot_hub_values import UNDEFINED, Document, Expression, Path, lookup
 
 Json = dict[str, object]
-Document = Mapping[str, object]
 
 
 class QueryError(ValueError):
     """The text is no valid query; the message says where and what, as the service's parser does."""
 
-
-class _Undefined:
-    """What a missing property evaluates to: neither true, nor false, nor equal to anything."""
-
-
-UNDEFINED: Final = _Undefined()
-Expression = Callable[[Document], object]
-Path = tuple[str, ...]
 
 _TOKEN = re.compile(
     r"""(?P<string>'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")
@@ -133,15 +127,6 @@ def parse_query(text: str) -> Query:
         QueryError: It does not parse, or it uses a collection or a clause that is not supported.
     """
     return _Parser(text).whole_query()
-
-
-def lookup(document: object, path: Path) -> object:
-    """The value at a path; UNDEFINED where there is none."""
-    for name in path:
-        if not isinstance(document, Mapping) or name not in document:
-            return UNDEFINED
-        document = document[name]
-    return document
 
 
 def _project(columns: Iterable[Column], group: list[Document]) -> Json:
@@ -305,41 +290,41 @@ class _Parser:
     def _or(self) -> Expression:
         left = self._and()
         while self._take("OR"):
-            left = _either(left, self._and())
+            left = logic.either(left, self._and())
         return left
 
     def _and(self) -> Expression:
         left = self._not()
         while self._take("AND"):
-            left = _both(left, self._not())
+            left = logic.both(left, self._not())
         return left
 
     def _not(self) -> Expression:
-        return _negated(self._not()) if self._take("NOT") else self._comparison()
+        return logic.negated(self._not()) if self._take("NOT") else self._comparison()
 
     def _comparison(self) -> Expression:
         left = self._sum()
         if symbol := self._take("=", "!=", "<>", "<", ">", "<=", ">="):
-            return _compared(left, symbol, self._sum())
+            return logic.compared(left, symbol, self._sum())
         if self._take("IN"):
-            return _contained(left, self._array())
+            return logic.contained(left, self._array())
         if self._take("NIN"):
-            return _negated(_contained(left, self._array()))
+            return logic.negated(logic.contained(left, self._array()))
         if self._token.word == "NOT" and self.tokens[self.next + 1].word == "IN":
             self.next += 2
-            return _negated(_contained(left, self._array()))
+            return logic.negated(logic.contained(left, self._array()))
         return left
 
     def _sum(self) -> Expression:
         left = self._product()
         while symbol := self._take("+", "-"):
-            left = _calculated(left, symbol, self._product())
+            left = logic.calculated(left, symbol, self._product())
         return left
 
     def _product(self) -> Expression:
         left = self._operand()
         while symbol := self._take("*", "/", "%"):
-            left = _calculated(left, symbol, self._operand())
+            left = logic.calculated(left, symbol, self._operand())
         return left
 
     def _operand(self) -> Expression:
@@ -368,7 +353,7 @@ class _Parser:
         self._expect(",")
         second = self._operand()
         self._expect(")")
-        return _starting(first, second)
+        return logic.starting(first, second)
 
     def _array(self) -> list[object]:
         self._expect("[")
@@ -400,96 +385,3 @@ _CONSTANTS: Mapping[str, object] = {"TRUE": True, "FALSE": False, "NULL": None, 
 def _unescaped(match: re.Match[str]) -> str:
     code = match.group(1)
     return chr(int(code[1:], 16)) if len(code) > 1 else code
-
-
-def _truth(value: object) -> object:
-    return value if isinstance(value, bool) else UNDEFINED
-
-
-def _either(left: Expression, right: Expression) -> Expression:
-    def test(document: Document) -> object:
-        sides = (_truth(left(document)), _truth(right(document)))
-        return True if True in sides else UNDEFINED if UNDEFINED in sides else False
-
-    return test
-
-
-def _both(left: Expression, right: Expression) -> Expression:
-    def test(document: Document) -> object:
-        sides = (_truth(left(document)), _truth(right(document)))
-        return False if False in sides else UNDEFINED if UNDEFINED in sides else True
-
-    return test
-
-
-def _negated(inner: Expression) -> Expression:
-    def test(document: Document) -> object:
-        value = _truth(inner(document))
-        return value if value is UNDEFINED else not value
-
-    return test
-
-
-def _kind(value: object) -> str:
-    if isinstance(value, bool):
-        return "boolean"
-    if isinstance(value, int | float):
-        return "number"
-    return "string" if isinstance(value, str) else "null" if value is None else ""
-
-
-_ORDER: Mapping[str, Callable[[float, float], bool]] = {
-    "<": lambda a, b: a < b,
-    ">": lambda a, b: a > b,
-    "<=": lambda a, b: a <= b,
-    ">=": lambda a, b: a >= b,
-}
-
-
-def _compare(a: object, symbol: str, b: object) -> object:
-    """Only values of one primitive type compare; anything else is undefined, so that no filter passes on it."""
-    kind = _kind(a)
-    if not kind or kind != _kind(b):
-        return UNDEFINED
-    if symbol in ("=", "!=", "<>"):
-        return (a == b) == (symbol == "=")
-    return _ORDER[symbol](a, b) if kind in ("number", "string") else UNDEFINED  # type: ignore[arg-type]  # both of kind
-
-
-def _compared(left: Expression, symbol: str, right: Expression) -> Expression:
-    return lambda document: _compare(left(document), symbol, right(document))
-
-
-def _contained(left: Expression, values: list[object]) -> Expression:
-    def test(document: Document) -> object:
-        value = left(document)
-        return value if value is UNDEFINED else any(_compare(value, "=", one) is True for one in values)
-
-    return test
-
-
-def _calculated(left: Expression, symbol: str, right: Expression) -> Expression:
-    def value(document: Document) -> object:
-        a, b = left(document), right(document)
-        if _kind(a) != "number" or _kind(b) != "number" or (symbol in "/%" and b == 0):
-            return UNDEFINED
-        return _ARITHMETIC[symbol](a, b)  # type: ignore[arg-type]  # both are numbers
-
-    return value
-
-
-_ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "/": lambda a, b: a / b,
-    "%": lambda a, b: a % b,
-}
-
-
-def _starting(left: Expression, right: Expression) -> Expression:
-    def test(document: Document) -> object:
-        a, b = left(document), right(document)
-        return a.startswith(b) if isinstance(a, str) and isinstance(b, str) else UNDEFINED
-
-    return test
