@@ -21,7 +21,7 @@ from laptop.iot_hub_configurations import Configurations
 from laptop.iot_hub_deployments import Configuration, InvalidConfiguration, Resolution, check_content, resolve
 from laptop.iot_hub_devices import Devices
 from laptop.iot_hub_errors import HubError
-from laptop.iot_hub_query import Document, parse_query, parse_target_condition
+from laptop.iot_hub_query import parse_query, parse_target_condition
 from laptop.iot_hub_registry import AGENT, Entry, Name, Registry, check_precondition
 from laptop.iot_hub_sas import new_key
 from laptop.iot_hub_store import Store
