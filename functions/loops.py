@@ -113,6 +113,8 @@ class Drift(Section):
     features: list[str]
     window_rows: Annotated[int, Field(ge=30)] = 200
     false_alarm_every: Annotated[int, Field(ge=100, description="windows")] = 100_000
+    tolerance: Annotated[float, Field(ge=0, lt=1, description="change of a share that is nobody's concern")] = 0.0
+    scores: bool = True
 
 
 class Loop(Section):

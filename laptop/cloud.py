@@ -79,7 +79,8 @@ def main() -> None:
     parser.add_argument("--telemetry-by-event-grid", action="store_true")
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "azure"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     asyncio.run(_until_stopped(Stack(given.address, given.home), by_event_grid=given.telemetry_by_event_grid))
 
 

@@ -41,13 +41,13 @@ class Processes:
                 start_new_session=True,  # Ctrl-C reaches the owner alone, which then ends its children in order
             )
 
-    def run(self, name: str, command: Sequence[str]) -> None:
+    def run(self, name: str, command: Sequence[str], extra: Mapping[str, str] | None = None) -> None:
         """Run a child to its end.
 
         Raises:
             RuntimeError: It failed; the error carries the end of its output.
         """
-        self.start(name, command)
+        self.start(name, command, extra)
         process = self._running[name]
         status = process.wait()
         self._running.pop(name, None)

@@ -12,6 +12,7 @@ from azure.identity import DefaultAzureCredential
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import Twin
 from azure.storage.blob import BlobServiceClient
+from msrest.exceptions import HttpOperationError
 
 from functions.cloud.iothub import HubFleet
 from functions.loops import read
@@ -20,6 +21,7 @@ from laptop.stack import Stack
 
 CONTAINERS = ("landing", "manifests", "models", "quarantine", "deadletter", "azureml")
 FLEET = "new-york"
+ALREADY_EXISTS = 409
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,19 @@ def register_devices(stack: Stack) -> None:
         registry = IoTHubRegistryManager.from_token_credential(stack.hub_hostname, credential)
         for device in DEVICES:
             key = device_key(stack, device.id)
-            registry.create_device_with_sas(device.id, key, key, "enabled", iot_edge=True)
+            try:
+                registry.create_device_with_sas(device.id, key, key, "enabled", iot_edge=True)
+            except HttpOperationError as problem:
+                if problem.response.status_code != ALREADY_EXISTS:
+                    raise
             registry.update_twin(device.id, Twin(tags={"fleet": FLEET, "site": device.id}), "*")
         loop = read(Path("loops/flight-delays.toml"))
         image = f"localhost/refluent-edge@sha256:{_source_digest(Path('edge'), Path('sketch'))}"
-        environment: Mapping[str, str] = {"MODEL_STORE_URL": f"{stack.blob_url}/models/"}
+        environment: Mapping[str, str] = {
+            "MODEL_STORE_URL": f"{stack.blob_url}/models/",
+            "TELEMETRY_EVERY_SECONDS": "2",  # a site would say 60; the demo's weeks pass in seconds
+            "TELEMETRY_EVERY_ROWS": "400",
+        }
         fleet = HubFleet(stack.hub_hostname, credential)
         fleet.apply(base(loop, image=image, devices=f"tags.fleet = '{FLEET}'", environment=environment))
 

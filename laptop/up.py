@@ -110,7 +110,7 @@ class Up:
         self._wait(f"https://{stack.hub_hostname}/")
         with ThreadPoolExecutor() as pool:
             self._progress("containers, devices, pipeline components: what a deployment does once")
-            published = pool.submit(self._publish_components)
+            published = pool.submit(self.run, "components", "training.register_components")
             make_containers(stack)
             register_devices(stack)
             self._start_devices()
@@ -123,8 +123,13 @@ class Up:
         for device in DEVICES:
             self._python(f"device-{device.id}", "laptop.device", "--id", device.id, "--port", str(device.port))
 
-    def _publish_components(self) -> None:
-        self.processes.run("components", [sys.executable, "-m", "training.register_components"])
+    def run(self, name: str, module: str, *arguments: str) -> None:
+        """Run a module of this project against the stack, to its end.
+
+        Raises:
+            RuntimeError: It failed.
+        """
+        self.processes.run(name, [sys.executable, "-m", module, *arguments], app_settings(self.stack))
 
     def _python(self, name: str, module: str, *arguments: str, extra: dict[str, str] | None = None) -> None:
         place = ("--address", self.stack.address, "--home", str(self.stack.home))

@@ -26,15 +26,14 @@ class AccountBlobs:
     def create(self, container: str, name: str, data: bytes) -> bool:
         """Write once; False if the blob exists already."""
         try:
-            self._service.get_blob_client(container, name).upload_blob(data, overwrite=False)
+            self._write(container, name, data, overwrite=False)
         except ResourceExistsError:
             return False
-        except ResourceNotFoundError:
-            self._make(container)
-            return self.create(container, name, data)
-        except AzureError as problem:
-            raise _translated(problem, f"{container}/{name}") from problem
         return True
+
+    def put(self, container: str, name: str, data: bytes) -> None:
+        """Write, replacing an older version."""
+        self._write(container, name, data, overwrite=True)
 
     def read(self, container: str, name: str) -> bytes | None:
         """The whole blob, or None."""
@@ -65,13 +64,13 @@ class AccountBlobs:
         except AzureError as problem:
             raise _translated(problem, f"{container}/{prefix}*") from problem
 
-    def _make(self, container: str) -> None:
+    def _write(self, container: str, name: str, data: bytes, *, overwrite: bool) -> None:
         try:
-            self._service.create_container(container)
+            self._service.get_blob_client(container, name).upload_blob(data, overwrite=overwrite)
         except ResourceExistsError:
-            return
+            raise
         except AzureError as problem:
-            raise _translated(problem, f"container {container}") from problem
+            raise _translated(problem, f"{container}/{name}") from problem
 
 
 def _translated(problem: AzureError, what: str) -> Transient | Refused:

@@ -73,7 +73,7 @@ class WorkspaceTrainer:
             return JobOutcome("missing", detail="Azure Machine Learning does not know it")
         except AzureError as problem:
             raise _translated(problem, f"job {job}") from problem
-        status = ENDED.get(str(found.status))
+        status = ENDED.get(found.status or "")
         if status is None:
             return JobOutcome("running")
         if status != "completed":

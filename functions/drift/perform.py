@@ -1,5 +1,6 @@
 """Count devices' windows once each; say what they mean. Every step may happen twice."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from sketch.profile import Profile
 from sketch.sketch import Sketch
 
 DEVICES, MODELS = "devices", "models"
+log = logging.getLogger("refluent.drift")
 TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare, and each try re-reads
 PROFILES_KEPT = 64
 _profiles: dict[str, Profile] = {}  # by their own hash, so that an entry can never be stale
@@ -70,7 +72,7 @@ def count(here: Cloud, windows: Iterable[Window], now: datetime) -> None:
 def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> bool:
     loop = windows[0].loop
     stored = here.rows.get(DEVICES, loop.name, device)
-    state = DeviceState.from_bytes(_bytes(stored)) if stored else None
+    state = _state(stored) if stored else None
     decision: Decision | None = None
     for window in windows:
         profile = window.sketch.profile
@@ -127,9 +129,15 @@ def _watched(loop: Loop) -> DriftSettings:
         features=tuple(loop.drift.features),
         window_rows=loop.drift.window_rows,
         false_alarm_every=loop.drift.false_alarm_every,
+        tolerance=loop.drift.tolerance,
+        scores=loop.drift.scores,
     )
 
 
-def _bytes(stored: Stored) -> bytes:
+def _state(stored: Stored) -> DeviceState | None:
     state = stored.row["state"]
-    return state if isinstance(state, bytes) else b""
+    try:
+        return DeviceState.from_bytes(state) if isinstance(state, bytes) else None
+    except ValueError as problem:  # written by a newer version, or damaged: a fresh start beats a blocked partition
+        log.warning("the state of %s is not usable and starts afresh: %s", stored.key, problem)
+        return None

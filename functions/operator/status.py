@@ -18,6 +18,7 @@ class LoopStatus:
         taken: Uploads some job has taken.
         jobs: Job name -> state: started, registered, reject, giveup.
         rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval.
+        devices: Device/module -> what its newest window said.
         last: The newest decisions, newest last.
     """
 
@@ -27,6 +28,7 @@ class LoopStatus:
     taken: int
     jobs: Mapping[str, str]
     rollouts: Mapping[str, str]
+    devices: Mapping[str, str]
     last: Sequence[str]
 
 
@@ -64,5 +66,6 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         taken=len(uploads) - uploads.count(0),
         jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
         rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
+        devices={stored.key: str(stored.row["reason"]) for stored in rows.find("devices", loop)},
         last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.reason}" for entry in newest],
     )

@@ -67,6 +67,9 @@ class FakeBlobs:
         self.blobs[container, name] = data
         return True
 
+    def put(self, container: str, name: str, data: bytes) -> None:
+        self.blobs[container, name] = data
+
     def read(self, container: str, name: str) -> bytes | None:
         return self.blobs.get((container, name))
 

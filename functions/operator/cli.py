@@ -1,0 +1,126 @@
+"""The command line: what people ask and order, here and in Azure."""
+
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from functions.journal import Entry, entries
+from functions.operator.status import readable, status, why
+from functions.wiring import azure
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="The loop that keeps models on edge devices good.",
+)
+console = Console(highlight=False)
+
+LANDING = "landing"
+COLOURS = {
+    "Launch": "green",
+    "Register": "green",
+    "Deploy": "green",
+    "Advance": "green",
+    "Finish": "green",
+    "Drifted": "magenta",
+    "Quarantine": "red",
+    "GiveUp": "red",
+    "Reject": "yellow",
+    "Pause": "red",
+    "AwaitApproval": "yellow",
+    "HoldForBudget": "yellow",
+}
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+@app.command("status")
+def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags are arguments with defaults
+    """Say where every loop stands."""
+    here = azure()
+    found = status(here.rows, here.settings.loops)
+    if as_json:
+        typer.echo(json.dumps([asdict(loop) for loop in found], indent=1))
+        return
+    for loop in found:
+        table = Table(title=f"loop {loop.loop}", show_header=False, title_justify="left")
+        table.add_row("uploads", f"{loop.pending} pending, {loop.taken} trained on; generation {loop.generation}")
+        table.add_row("jobs", "\n".join(f"{name}: {state}" for name, state in loop.jobs.items()) or "none")
+        table.add_row("models", "\n".join(f"{loop.loop}:{v}: {state}" for v, state in loop.rollouts.items()) or "none")
+        table.add_row("devices", "\n".join(f"{name}: {reason}" for name, reason in loop.devices.items()) or "none")
+        table.add_row("last", "\n".join(loop.last) or "nothing decided yet")
+        console.print(table)
+
+
+@app.command("why")
+def show_why(subject: str, as_json: Json = False) -> None:  # noqa: FBT002  # as above
+    """Print the chain of decisions about a blob, generation (loop#1), job, model (loop:1) or device."""
+    here = azure()
+    chain = why(here.rows, here.settings.loops, subject)
+    if as_json:
+        typer.echo(json.dumps([readable(entry) for entry in chain], indent=1))
+    for entry in [] if as_json else chain:
+        tell(entry)
+    if not chain:
+        loops = ", ".join(here.settings.loops)
+        typer.echo(f"nothing was decided about {subject!r}; the loops are {loops}: see refluent status", err=True)
+        raise typer.Exit(1)
+
+
+@app.command("watch")
+def show_watch(as_json: Json = False) -> None:  # noqa: FBT002  # as above
+    """Print decisions as they are taken, until Ctrl-C."""
+    for entry in new_decisions():
+        if as_json:
+            typer.echo(json.dumps(readable(entry)))
+        else:
+            tell(entry)
+
+
+@app.command("send")
+def send(
+    path: Annotated[Path, typer.Argument(exists=True, help="A file, or a folder whose layout is kept.")],
+    to: Annotated[str, typer.Option(help="Folder of the landing container: <loop>/<site>.")],
+    duplicate: Annotated[bool, typer.Option(help="Send everything twice.")] = False,  # noqa: FBT002  # as above
+    shuffle: Annotated[bool, typer.Option(help="In any order.")] = False,  # noqa: FBT002  # as above
+    as_json: Json = False,  # noqa: FBT002  # as above
+) -> None:
+    """Upload a file or a folder to the landing container, as a site's cloud share does."""
+    files = [path] if path.is_file() else sorted(found for found in path.rglob("*") if found.is_file())
+    names = {found: f"{to.strip('/')}/{found.relative_to(path.parent if path.is_file() else path)}" for found in files}
+    queue = files * (2 if duplicate else 1)
+    if shuffle:
+        random.shuffle(queue)
+    blobs = azure().blobs
+    for found in track(queue, "sending", console=Console(stderr=True), disable=len(queue) == 1):
+        blobs.put(LANDING, names[found], found.read_bytes())
+    sent = [f"{LANDING}/{name}" for name in names.values()]
+    typer.echo(json.dumps(sent) if as_json else f"sent {len(queue)} file(s) to {to}; see refluent watch")
+
+
+def new_decisions(every_s: float = 0.5) -> Iterator[Entry]:
+    """Decisions as they are journalled, the old ones first, for ever."""
+    here, known = azure(), set[str]()
+    while True:
+        for entry in entries(here.rows, [*here.settings.loops, "-"]):
+            if entry.key not in known:
+                known.add(entry.key)
+                yield entry
+        time.sleep(every_s)
+
+
+def tell(entry: Entry) -> None:
+    """Print one decision as one line."""
+    colour = COLOURS.get(entry.decision, "dim")
+    what = f"[{colour}]{entry.decision:<13}[/] [bold]{entry.subject}[/]"
+    console.print(f"[dim]{entry.at:%H:%M:%S} {entry.slice:<10}[/] {what}  {entry.reason}", soft_wrap=True)

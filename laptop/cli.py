@@ -1,0 +1,116 @@
+"""The command line on a laptop: what functions/operator/cli.py has everywhere, and a stack to try it on."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from functions.errors import LoopError
+from functions.operator.cli import app as operator
+from laptop.settings import app_settings
+from laptop.stack import Stack
+from laptop.up import CannotStart, Up, forget, free_stack
+
+HOME = Path(".refluent/stack")
+DEMO_HOME = Path(".refluent/demo")
+SETTINGS = "settings.json"
+console = Console(highlight=False)
+
+
+@operator.callback()
+def attach(
+    home: Annotated[Path, typer.Option(envvar="REFLUENT_HOME", help="Folder of the local stack's state.")] = HOME,
+) -> None:
+    """Keep models on edge devices good. Commands use the settings in the environment, else the stack in --home."""
+    saved = home / SETTINGS
+    if "DATA_BLOB_ENDPOINT" not in os.environ and saved.is_file():
+        os.environ.update(json.loads(saved.read_text(encoding="utf-8")))
+
+
+@operator.command()
+def up(
+    ctx: typer.Context,
+    address: Annotated[str | None, typer.Option(help="Loopback address; default: the first with free ports.")] = None,
+    host: Annotated[bool, typer.Option(help="Run the Functions host; without it, func start may.")] = True,  # noqa: FBT002 # typer's flags
+) -> None:
+    """Bring a stack up and keep it up until Ctrl-C; its state stays in --home."""
+    home = Path(ctx.parent.params["home"] if ctx.parent else HOME).resolve()
+    stack = free_stack(home, address or _known_address(home))
+    with console.status("starting") as line:
+        stage = Up(stack, host=host, progress=line.update)
+        running = stage.__enter__()
+    try:
+        _save(stack)
+        console.print(_urls(stack, host=host))
+        console.print(
+            "[bold]up.[/] In another terminal: refluent watch, refluent send, refluent status. Ctrl-C ends it."
+        )
+        while True:
+            running.check()
+            time.sleep(1)
+    except KeyboardInterrupt:
+        console.print("stopping")
+    finally:
+        stage.__exit__(None, None, None)
+
+
+@operator.command()
+def demo(
+    as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    address: Annotated[str | None, typer.Option(help="Loopback address; default: the first with free ports.")] = None,
+) -> None:
+    """Run the whole loop, twice round, on real flights, and tell the story."""
+    from laptop.demo import tell  # noqa: PLC0415 # pyarrow and the flights take a second that no other command owes
+
+    home = Path(f"{DEMO_HOME}-{os.getpid()}").resolve()
+    stack = free_stack(home, address)
+    os.environ.update(_environment(stack))
+    try:
+        figures = tell(stack, console)
+    except KeyboardInterrupt:
+        forget(home)
+        raise typer.Exit(130) from None
+    forget(home)  # not after a failure: its logs are what there is to read
+    if as_json:
+        as_json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+
+def run() -> None:
+    """The entry point: errors as what, why and fix, never a traceback."""
+    try:
+        operator()
+    except (LoopError, CannotStart) as problem:
+        typer.echo(f"refluent: {problem}", err=True)
+        raise SystemExit(2) from None
+
+
+def _environment(stack: Stack) -> dict[str, str]:
+    return {**app_settings(stack), **stack.sdk_environment()}
+
+
+def _save(stack: Stack) -> None:
+    settings = {**_environment(stack), "REFLUENT_ADDRESS": stack.address}
+    (stack.home / SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
+    os.environ.update(settings)
+
+
+def _known_address(home: Path) -> str | None:
+    saved = home / SETTINGS
+    return json.loads(saved.read_text(encoding="utf-8"))["REFLUENT_ADDRESS"] if saved.is_file() else None
+
+
+def _urls(stack: Stack, *, host: bool) -> Table:
+    table = Table(show_header=False, box=None)
+    table.add_row("Functions host", f"{stack.host_url}/api/status" if host else "not started: run func start")
+    table.add_row("Blob Storage", stack.blob_url)
+    table.add_row("Table Storage", stack.table_url)
+    table.add_row("Event Grid topic", stack.topic_url)
+    table.add_row("Azure Machine Learning", stack.ml_url)
+    table.add_row("IoT Hub", f"https://{stack.hub_hostname}, MQTT on 8883")
+    table.add_row("state and logs", str(stack.home))
+    return table
