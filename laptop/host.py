@@ -184,6 +184,8 @@ def open_door(address: str, port: int) -> socket.socket:
 
 
 async def _run(place: Place, *, verbose: bool) -> bool:
+    if not place.app.is_dir():
+        raise CannotStart(f"there is no app in {place.app}", why="no such folder", fix="name it with --app")
     door = open_door(place.address, place.port)
     _prepare_environment(place)
     functions = await worker.load(place.app)

@@ -50,7 +50,7 @@ class RunningHost:
         found: dict[str, Any] = self.get("/laptop/invocations").json()[function]
         return found
 
-    def seen(self, prefix: str = "api") -> Any:
+    def seen(self, prefix: str = "api") -> Any:  # noqa: ANN401 - each sample app tells its own
         return self.get(f"/{prefix}/seen").json()
 
     def log(self) -> str:

@@ -14,9 +14,7 @@ SEEN: list[object] = []
 def on_message(message: func.QueueMessage, next_one: func.Out[str], copy: func.Out[str]) -> None:
     """Pass one message on; the body `fails` never succeeds."""
     body = message.get_body().decode()
-    SEEN.append(
-        [message.id, message.dequeue_count, body, message.insertion_time.isoformat(), bool(message.pop_receipt)]
-    )
+    SEEN.append([message.id, message.dequeue_count, body, str(message.insertion_time), bool(message.pop_receipt)])
     if body == "fails":
         raise ValueError(body)
     next_one.set(f"after {body}")
@@ -34,7 +32,7 @@ def on_done(message: func.QueueMessage) -> None:
 )
 def on_blob(blob: func.InputStream) -> None:
     """Note one blob."""
-    SEEN.append([blob.name, blob.uri, blob.length, blob.read().decode(), blob.metadata])
+    SEEN.append([blob.name, blob.uri, blob.length, blob.read().decode(), getattr(blob, "metadata", None)])
 
 
 @app.route(route="seen")

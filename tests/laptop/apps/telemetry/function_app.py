@@ -60,13 +60,13 @@ def seen(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001 - every HT
 
 
 def _told(message: func.EventHubEvent) -> list[object]:
-    where = json.loads(message.metadata["PartitionContext"].value) if message.metadata else {}
+    where = (message.metadata or {}).get("PartitionContext", {})
     return [
         message.get_body().decode(),
         message.sequence_number,
         message.offset,
         message.partition_key,
         message.enqueued_time.isoformat() if message.enqueued_time else None,
-        dict(message.iothub_metadata),
+        dict(message.iothub_metadata or {}),
         where.get("PartitionId"),
     ]
