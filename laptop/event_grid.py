@@ -17,7 +17,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from laptop.event_grid_dead_letter import DeadLetters
-from laptop.event_grid_endpoint import ANSWER_WITHIN_S
 from laptop.event_grid_envelope import Emit, Event, Published, Schema, raised
 from laptop.event_grid_filters import Advanced, Filter
 from laptop.event_grid_lane import Lane
@@ -80,18 +79,11 @@ class EventGrid:
 
     async def run(self) -> None:
         """Deliver until cancelled."""
-        async with (
-            httpx.AsyncClient(
-                verify=client_context(self._stack),
-                trust_env=False,
-                timeout=ANSWER_WITHIN_S,
-                limits=httpx.Limits(keepalive_expiry=2),  # below a server's usual 5 s: no delivery meets a closing door
-            ) as client,
-            asyncio.TaskGroup() as tasks,
-        ):
-            dead_letters = DeadLetters(self._stack, self._identity, client)
+        tls = client_context(self._stack)
+        async with httpx.AsyncClient(verify=tls, trust_env=False, timeout=30) as storage, asyncio.TaskGroup() as tasks:
+            dead_letters = DeadLetters(self._stack, self._identity, storage)
             for lane in self._lanes:
-                tasks.create_task(lane.run(client, dead_letters))
+                tasks.create_task(lane.run(tls, dead_letters))
 
     def statistics(self) -> dict[str, dict[str, int]]:
         """The books of every subscription, and their sum under ``total``; see `Tally` for the entries, plus pending."""

@@ -1,29 +1,48 @@
 """Speaking to a subscription's endpoint: the handshake that admits it, and deliveries."""
 
-from collections.abc import Sequence
+import asyncio
+import ssl
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
+from urllib.parse import urlsplit
 from uuid import uuid4
 
-import httpx
 import msgspec
 
 from laptop.event_grid_envelope import timestamp
-from laptop.event_grid_outcome import Outcome, outcome_of, outcome_without_answer
+from laptop.event_grid_outcome import NO_ANSWER_IN_TIME, NO_CONNECTION, Outcome, outcome_of
 from laptop.event_grid_queue import Delivery
 from laptop.event_grid_subscription import Subscription
+from laptop.keep_alive import KeepAlive, Unreachable
 
 ANSWER_WITHIN_S = 30.0  # Event Grid's own patience, never scaled
-_ORIGIN = "eventgrid.azure.net"
-_BATCHED = "application/cloudevents-batch+json; charset=utf-8"
-_SINGLE = "application/cloudevents+json; charset=utf-8"
-_OWN_SCHEMA = "application/json; charset=utf-8"
+_ORIGIN = b"eventgrid.azure.net"
+_BATCHED = b"application/cloudevents-batch+json; charset=utf-8"
+_SINGLE = b"application/cloudevents+json; charset=utf-8"
+_OWN_SCHEMA = b"application/json; charset=utf-8"
 
 
 class Endpoint:
-    """One subscription's endpoint, as the relay sees it."""
+    """One subscription's endpoint, as the relay sees it.
 
-    def __init__(self, subscription: Subscription, client: httpx.AsyncClient) -> None:
-        self._subscription, self._client = subscription, client
+    Args:
+        subscription: Whose.
+        tls: How to verify an https endpoint.
+    """
+
+    def __init__(self, subscription: Subscription, tls: ssl.SSLContext) -> None:
+        url = urlsplit(subscription.endpoint)
+        secure = url.scheme == "https"
+        port = url.port or (443 if secure else 80)
+        self._server = KeepAlive(url.hostname or "", port, tls=tls if secure else None)
+        self._host = url.netloc.encode()
+        self._target = (url.path or "/").encode() + (f"?{url.query}".encode() if url.query else b"")
+        self._subscription = subscription
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._server.close()
 
     async def consents(self) -> bool:
         """Whether the endpoint agrees to receive events.
@@ -32,7 +51,8 @@ class Endpoint:
         the origin.
 
         Raises:
-            httpx.TransportError: It does not answer.
+            Unreachable: It does not answer.
+            TimeoutError: Not within 30 s.
         """
         return await (self._allows_origin() if self._subscription.schema == "cloud" else self._echoes_code())
 
@@ -40,21 +60,22 @@ class Endpoint:
         """Post a batch; every answer, also none, is an outcome."""
         content, content_type = _batch(self._subscription, deliveries)
         headers = {
-            "aeg-event-type": "Notification",
-            "aeg-subscription-name": self._subscription.name.upper(),
-            "aeg-delivery-count": str(deliveries[0].attempts),
-            "aeg-metadata-version": "1",
-            "content-type": content_type,
+            b"aeg-event-type": b"Notification",
+            b"aeg-delivery-count": str(deliveries[0].attempts).encode(),
+            b"aeg-metadata-version": b"1",
+            b"content-type": content_type,
         }
         try:
-            answer = await self._client.post(self._subscription.endpoint, content=content, headers=headers)
-        except httpx.TransportError as problem:
-            return outcome_without_answer(problem)
-        return outcome_of(answer.status_code)
+            status, _, _ = await self._exchange(b"POST", headers, content)
+        except Unreachable:
+            return NO_CONNECTION
+        except TimeoutError:
+            return NO_ANSWER_IN_TIME
+        return outcome_of(status)
 
     async def _allows_origin(self) -> bool:
-        answer = await self._client.options(self._subscription.endpoint, headers={"WebHook-Request-Origin": _ORIGIN})
-        return answer.is_success and answer.headers.get("WebHook-Allowed-Origin") in {_ORIGIN, "*"}
+        status, headers, _ = await self._exchange(b"OPTIONS", {b"webhook-request-origin": _ORIGIN}, b"")
+        return status == HTTPStatus.OK and headers.get(b"webhook-allowed-origin") in {_ORIGIN, b"*"}
 
     async def _echoes_code(self) -> bool:
         code = str(uuid4()).upper()
@@ -68,17 +89,27 @@ class Endpoint:
             "metadataVersion": "1",
             "dataVersion": "2",
         }
-        headers = {
-            "aeg-event-type": "SubscriptionValidation",
-            "aeg-subscription-name": self._subscription.name.upper(),
-            "content-type": _OWN_SCHEMA,
+        headers = {b"aeg-event-type": b"SubscriptionValidation", b"content-type": _OWN_SCHEMA}
+        status, _, content = await self._exchange(b"POST", headers, msgspec.json.encode([validation]))
+        return status == HTTPStatus.OK and _echoed(content) == code
+
+    async def _exchange(
+        self, method: bytes, headers: Mapping[bytes, bytes], content: bytes
+    ) -> tuple[int, Mapping[bytes, bytes], bytes]:
+        fixed = {
+            b"host": self._host,
+            b"content-length": str(len(content)).encode(),
+            b"aeg-subscription-name": self._subscription.name.upper().encode(),
         }
-        content = msgspec.json.encode([validation])
-        answer = await self._client.post(self._subscription.endpoint, content=content, headers=headers)
-        return answer.status_code == httpx.codes.OK and _echoed(answer.content) == code
+        sent = [*fixed.items(), *headers.items()]
+        async with (
+            asyncio.timeout(ANSWER_WITHIN_S),
+            self._server.request(method, self._target, sent, content) as answer,
+        ):
+            return answer.status, {name.lower(): value for name, value in answer.headers}, await answer.read()
 
 
-def _batch(subscription: Subscription, deliveries: Sequence[Delivery]) -> tuple[bytes, str]:
+def _batch(subscription: Subscription, deliveries: Sequence[Delivery]) -> tuple[bytes, bytes]:
     """Body and content type: CloudEvents without batching travel as one object, everything else as an array."""
     if subscription.schema == "cloud" and subscription.events_per_batch_max == 1:
         return deliveries[0].body, _SINGLE

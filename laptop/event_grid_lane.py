@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import heapq
 import logging
+import ssl
 import time
 from collections.abc import Sequence
 
@@ -14,6 +15,7 @@ from laptop.event_grid_endpoint import Endpoint
 from laptop.event_grid_outcome import Outcome
 from laptop.event_grid_queue import Delivery, Queue, Tally
 from laptop.event_grid_subscription import Subscription
+from laptop.keep_alive import Unreachable
 
 PARALLEL = 8  # deliveries under way at once, per subscription
 HANDSHAKE_EVERY_S = 0.25  # while the endpoint is not up yet, which is how every stack starts
@@ -49,10 +51,13 @@ class Lane:
         heapq.heappush(self._waiting, (delivery.due_at, delivery.row, delivery))
         self._changed.set()
 
-    async def run(self, client: httpx.AsyncClient, dead_letters: DeadLetters) -> None:
+    async def run(self, tls: ssl.SSLContext, dead_letters: DeadLetters) -> None:
         """Deliver until cancelled; what is under way then is delivered again after a restart."""
-        endpoint = Endpoint(self.subscription, client)
-        await self._shake_hands(endpoint)
+        with contextlib.closing(Endpoint(self.subscription, tls)) as endpoint:
+            await self._shake_hands(endpoint)
+            await self._deliver_all(endpoint, dead_letters)
+
+    async def _deliver_all(self, endpoint: Endpoint, dead_letters: DeadLetters) -> None:
         free = asyncio.Semaphore(PARALLEL)
         async with asyncio.TaskGroup() as tasks:
             while True:
@@ -65,7 +70,7 @@ class Lane:
     async def _shake_hands(self, endpoint: Endpoint) -> None:
         refused = False
         while True:
-            with contextlib.suppress(httpx.TransportError):
+            with contextlib.suppress(Unreachable, TimeoutError):
                 if await endpoint.consents():
                     return
                 if not refused:

