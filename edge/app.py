@@ -95,10 +95,20 @@ async def _scored(model: Model, body: bytes) -> tuple[list[Any], NDArray[np.floa
 
 
 async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES:
+    chunks, size_bytes, more = list[bytes](), 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(
+                "the request did not arrive",
+                why="its sender hung up",
+                fix="send it again",
+                status=400,
+                code="INCOMPLETE",
+            )
+        chunks.append(message.get("body", b""))
+        size_bytes, more = size_bytes + len(chunks[-1]), message.get("more_body", False)
+        if size_bytes > BODY_BYTES:
             raise Refusal(
                 "the request is too large",
                 why=f"a request may have {BODY_BYTES} bytes",
@@ -106,7 +116,7 @@ async def _body(request: Request) -> bytes:
                 status=413,
                 code="TOO_LARGE",
             )
-    return bytes(body)
+    return b"".join(chunks)
 
 
 def _json(content: object, status: int = 200) -> Response:

@@ -1,12 +1,14 @@
 """What one row must look like, and how rows become the tensor a model's graph takes."""
 
 import re
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
+from struct import Struct
 from typing import Annotated, Any, Literal, NoReturn
 
 import msgspec
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta
 from msgspec.structs import astuple
 from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ _PLACE = re.compile(r"^(?P<why>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 _FIELD = re.compile(r"field `(?P<name>[^`]*)`")
 
 
-class Feature(Struct, frozen=True, forbid_unknown_fields=True):
+class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input of the model: a number, or a category with the values known at training."""
 
     name: _Name
@@ -30,14 +32,14 @@ class Feature(Struct, frozen=True, forbid_unknown_fields=True):
     categories: tuple[str, ...] | None = None
 
 
-class Output(Struct, frozen=True, forbid_unknown_fields=True):
+class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which column of which graph output is the score."""
 
     name: _Name
     column: Annotated[int, Meta(ge=0)]
 
 
-class Document(Struct, frozen=True, forbid_unknown_fields=True):
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file signature.json."""
 
     features: Annotated[tuple[Feature, ...], Meta(min_length=1, max_length=2_000)]
@@ -111,11 +113,14 @@ class Signature:
 
     def tensor(self, rows: Sequence[Any]) -> NDArray[np.float32]:
         """The rows as the graph takes them, shape (rows, features); a missing number and an unseen category are NaN."""
-        tensor = np.empty((len(self.names), len(rows)), dtype=np.float32)
-        for index, column in enumerate(zip(*map(astuple, rows), strict=True)):
-            codes = self._codes[index]
-            tensor[index] = column if codes is None else [codes.get(value, MISSING) for value in column]
-        return np.ascontiguousarray(tensor.T)
+        pack = Struct(f"={len(rows)}f").pack  # a third of the time that numpy takes to read a column of Python floats
+        packed = b"".join(
+            [
+                _packed(column, pack) if codes is None else pack(*map(codes.__getitem__, column))
+                for codes, column in zip(self._codes, zip(*map(astuple, rows), strict=True), strict=True)
+            ]
+        )
+        return np.ascontiguousarray(np.frombuffer(packed, np.float32).reshape(len(self.names), len(rows)).T)
 
     def _bare(self, body: bytes, problem: msgspec.ValidationError) -> Any:  # noqa: ANN401 - the row's type is made at run time
         why, path = _parts(problem)
@@ -156,10 +161,24 @@ def _check(features: Sequence[Feature]) -> None:
         )
 
 
-def _codes(feature: Feature) -> dict[str | None, float] | None:
+class _Codes(dict[str | None, float]):
+    """What a category's value is in the tensor; what was not seen at training is missing."""
+
+    def __missing__(self, _: str | None) -> float:
+        return MISSING
+
+
+def _codes(feature: Feature) -> _Codes | None:
     if feature.categories is None:
         return None
-    return {value: float(code) for code, value in enumerate(feature.categories)}
+    return _Codes({value: float(code) for code, value in enumerate(feature.categories)})
+
+
+def _packed(column: Sequence[float | None], pack: Callable[..., bytes]) -> bytes:
+    try:
+        return pack(*column)
+    except struct.error:  # some are missing
+        return pack(*[MISSING if value is None else value for value in column])
 
 
 def _row_type(features: Sequence[Feature]) -> Any:  # noqa: ANN401 - a Struct type that exists only at run time

@@ -1,5 +1,6 @@
 import asyncio
 import json
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -169,3 +170,29 @@ def test_metrics_count_what_happened(tmp_path: Path) -> None:
         "refluent_edge_hub_connected 1.0",
     ):
         assert line in text.splitlines()
+
+
+def test_a_client_that_hangs_up_in_the_middle_is_counted_and_disturbs_nobody(tmp_path: Path) -> None:
+    async def ask() -> str:
+        bench = Bench(tmp_path)
+        bench.deploy(model_folder())
+        async with bench.client() as client:
+            await bench.serves("1")
+            half: list[MutableMapping[str, Any]] = [
+                {"type": "http.request", "body": b'{"ro', "more_body": True},
+                {"type": "http.disconnect"},
+            ]
+            answers: list[MutableMapping[str, Any]] = []
+
+            async def receive() -> MutableMapping[str, Any]:
+                return half.pop(0)
+
+            async def send(message: MutableMapping[str, Any]) -> None:
+                answers.append(message)
+
+            scope = {"type": "http", "method": "POST", "path": "/score", "headers": [], "query_string": b""}
+            await bench.app(scope, receive, send)
+            assert answers[0]["status"] == 400
+            return (await client.get("/metrics")).text
+
+    assert 'refluent_edge_failures_total{code="INCOMPLETE"} 1.0' in asyncio.run(ask())
