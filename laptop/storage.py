@@ -75,7 +75,10 @@ def running_azurite(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             process.terminate()
-            process.wait(timeout=10)
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def wait_for_azurite(stack: Stack, process: subprocess.Popen[bytes], *, within_s: float = 30) -> None:
