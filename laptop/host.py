@@ -42,6 +42,7 @@ from laptop.stack import HOST_PORT, Stack
 from laptop.worker import Function
 
 _GRACE_SECONDS = 5
+_KEEP_ALIVE_SECONDS = 300  # longer than any caller's pool, so that no delivery meets a connection that is just closing
 _log = logging.getLogger("host")
 
 
@@ -102,8 +103,9 @@ def assemble(functions: Sequence[Function], place: Place) -> Host:
     routes = [FunctionRoute.of(one, prefix) for one in enabled if one.trigger.kind == "httpTrigger"]
     blobs = blob_triggers(enabled, invocations, client, settings=settings, options=options)
     listeners = Listeners(settings, host_json, invocations, client, State(place.home / "host")).of(enabled)
+    known = {one.name: one for one in [*functions, *enabled]}
     admin = Admin(
-        {one.name: one for one in [*functions, *enabled]},
+        known,
         invocations,
         blobs=blobs,
         disabled=disabled,
@@ -120,7 +122,7 @@ def assemble(functions: Sequence[Function], place: Place) -> Host:
         listeners=[*listeners, *([blobs.listen] if blobs else [])],
         invocations=invocations,
         client=client,
-        table=table(functions, routes, place.url, disabled),
+        table=table([*known.values()], routes, place.url, disabled),
     )
 
 
@@ -131,7 +133,15 @@ async def serve(host: Host, door: socket.socket) -> bool:
         Whether everything ended in time.
     """
     server = _Server(
-        uvicorn.Config(host.web, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_SECONDS)
+        uvicorn.Config(
+            host.web,
+            log_config=None,
+            access_log=False,
+            ws="none",
+            lifespan="off",
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
     )
     async with asyncio.TaskGroup() as group:
         listeners = [group.create_task(_keep_listening(listen)) for listen in host.listeners]
@@ -188,9 +198,8 @@ async def _run(place: Place, *, verbose: bool) -> bool:
         raise CannotStart(f"there is no app in {place.app}", why="no such folder", fix="name it with --app")
     door = open_door(place.address, place.port)
     _prepare_environment(place)
-    functions = await worker.load(place.app)
-    host = assemble(functions, place)
-    open_log(place.home, host.invocations.current, verbose=verbose)
+    open_log(place.home, worker.current, verbose=verbose)
+    host = assemble(await worker.load(place.app), place)
     print("\nFunctions:\n", *host.table, sep="\n  ", end="\n\n", flush=True)
     return await serve(host, door)
 
@@ -221,6 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CannotStart as problem:
         print(f"\n{problem}\n{problem.details}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130  # while the app was loading
     if not ended:
         _log.warning("a function is still running; leaving without it")
         logging.shutdown()

@@ -85,15 +85,10 @@ class Invocations:
         self._writer = writer
         self._timeout_seconds = timeout_seconds
         self._tallies = {function.name: Tally() for function in functions}
-        self._names: dict[str, str] = {}
 
     def figures(self) -> dict[str, dict[str, float | None]]:
         """The books, by function."""
         return {name: tally.figures() for name, tally in self._tallies.items()}
-
-    def current(self) -> str | None:
-        """Name of the function whose code is running here, or None."""
-        return self._names.get(worker.invocation_id() or "")
 
     def start(self, function: Function, event: Event) -> asyncio.Task[Outcome]:
         """Run one function once in the background."""
@@ -102,14 +97,10 @@ class Invocations:
     async def run(self, function: Function, event: Event, *, retry: int = 0) -> Outcome:
         """Run one function once; never raises because of what the function does."""
         tally, call = self._tallies[function.name], _call(function, event, retry)
-        self._names[call.id] = function.name
         tally.started += 1
         _log.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, event.reason, call.id)
         began = time.perf_counter()
-        try:
-            outcome = await self._attempt(function, call, event)
-        finally:
-            del self._names[call.id]
+        outcome = await self._attempt(function, call, event)
         duration_ms = 1e3 * (time.perf_counter() - began)
         tally.durations_ms.append(duration_ms)
         if outcome.succeeded:

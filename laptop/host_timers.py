@@ -70,7 +70,10 @@ class TimerListener:
             self._state.write("timer", self._function.name, document=document)
 
     def _missed(self, now: datetime) -> bool:
-        """Whether an occurrence fell into the time the host was off; a first start only notes what comes next."""
+        """Whether an occurrence fell into the time the host was off, by today's schedule, not by the one of then.
+
+        A first start only notes what comes next.
+        """
         if not self._monitored:
             return False
         status = self._state.read("timer", self._function.name)
@@ -78,7 +81,7 @@ class TimerListener:
             first: dict[str, object] = {"Next": self._schedule.after(now).isoformat(), "LastUpdated": now.isoformat()}
             self._state.write("timer", self._function.name, document={"Last": None} | first)
             return False
-        return datetime.fromisoformat(str(status["Next"])) <= now
+        return self._schedule.after(datetime.fromisoformat(str(status["LastUpdated"]))) <= now
 
 
 def timer_event(status: dict[str, object] | None, *, past_due: bool) -> Event:

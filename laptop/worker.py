@@ -36,6 +36,7 @@ class _Direction(SimpleNamespace):
     out, inout, undefined = 1, 2, 0
 
 
+_running: dict[str, str] = {}  # function names by invocation id
 VERSION = str(LIBRARY_VERSION)
 MESSAGES = SimpleNamespace(  # stands in for the generated protobuf module: only what the library touches
     StatusResult=_Status,
@@ -205,23 +206,26 @@ async def load(app: Path) -> list[Function]:
 
 async def call(function: Function, order: Call) -> Outcome:
     """Run one function once; its exceptions end up in the outcome."""
-    return Outcome(
-        *await invocation_request_native(
-            order.id,
-            function.id,
-            [(function.trigger.name, order.data)],
-            order.metadata,
-            trace_parent=order.trace,
-            retry_count=order.retry,
-            max_retry_count=order.retry_limit,
+    _running[order.id] = function.name
+    try:
+        return Outcome(
+            *await invocation_request_native(
+                order.id,
+                function.id,
+                [(function.trigger.name, order.data)],
+                order.metadata,
+                trace_parent=order.trace,
+                retry_count=order.retry,
+                max_retry_count=order.retry_limit,
+            )
         )
-    )
+    finally:
+        del _running[order.id]
 
 
-def invocation_id() -> str | None:
-    """Id of the invocation the calling code belongs to, if any."""
-    current: str | None = runtime.invocation_id_cv.get()
-    return current
+def current() -> str | None:
+    """Name of the function whose code is calling, or None; known in the library's threads too."""
+    return _running.get(runtime.invocation_id_cv.get())
 
 
 async def stop(grace_seconds: float) -> bool:
