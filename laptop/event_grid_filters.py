@@ -28,7 +28,7 @@ _OPERATORS: Mapping[str, Callable[[object, Value], bool]] = {
     "StringBeginsWith": _texts(lambda found, wanted: found.startswith(wanted)),
     "StringEndsWith": _texts(lambda found, wanted: found.endswith(wanted)),
     "StringContains": _texts(lambda found, wanted: wanted in found),
-    "NumberIn": _numbers(lambda found, wanted: found == wanted),
+    "NumberIn": _numbers(lambda found, wanted: found == wanted),  # codespell:ignore
     "NumberGreaterThan": _numbers(lambda found, wanted: found > wanted),
     "NumberGreaterThanOrEquals": _numbers(lambda found, wanted: found >= wanted),
     "NumberLessThan": _numbers(lambda found, wanted: found < wanted),
@@ -40,7 +40,7 @@ _NEGATIONS: Mapping[str, str] = {
     "StringNotBeginsWith": "StringBeginsWith",
     "StringNotEndsWith": "StringEndsWith",
     "StringNotContains": "StringContains",
-    "NumberNotIn": "NumberIn",
+    "NumberNotIn": "NumberIn",  # codespell:ignore
 }
 _ENVELOPE_KEYS: Mapping[str, str] = {  # filter key → name in Event Grid's schema, name in CloudEvents
     "id": "id id",

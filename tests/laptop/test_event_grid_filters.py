@@ -68,7 +68,7 @@ def test_texts_compare_without_regard_to_case() -> None:
         (Advanced("StringContains", "data.run.name", ("loop",)), {"run": "my-loop"}, False),
         (Advanced("StringIn", "data.api", ("PutBlob",)), {}, False),
         (Advanced("StringNotIn", "data.api", ("PutBlob",)), {}, True),
-        (Advanced("NumberIn", "data.n", (1, 2)), {"n": True}, False),
+        (Advanced("NumberIn", "data.n", (1, 2)), {"n": True}, False),  # codespell:ignore
         (Advanced("NumberNotIn", "data.n", (1, 2)), {"n": 3}, True),
         (Advanced("BoolEquals", "data.done", (True,)), {"done": True}, True),
         (Advanced("BoolEquals", "data.done", (True,)), {"done": 1}, False),
