@@ -29,11 +29,13 @@ PATHS: Final = {
     "tensor": {},
 }
 
-# A tree ensemble's attributes are millions of single scalars: they are skipped in runs, each short enough not to hold
-# the interpreter for long, because scoring goes on beside this.
+# A tree ensemble's attributes are millions of single scalars and short texts: they are skipped in runs, each short
+# enough not to hold the interpreter for long, because scoring goes on beside this.
+_SHORT_TEXT = b"|".join(re.escape(bytes([size])) + b".{%d}" % size for size in range(33))
 _SCALARS = re.compile(
     rb"(?:[\x08\x10\x18\x20\x28\x30\x38\x40\x48\x50\x58\x60\x68\x78][\x80-\xff]{0,9}[\x00-\x7f]"
-    rb"|[\x0d\x15\x1d\x25\x2d\x35\x3d\x45\x4d\x55\x5d\x65\x6d\x75\x7d].{4}){1,4096}",
+    rb"|[\x0d\x15\x1d\x25\x2d\x35\x3d\x45\x4d\x55\x5d\x65\x6d\x75\x7d].{4}"
+    rb"|\x4a(?:" + _SHORT_TEXT + rb")){1,512}",
     re.DOTALL,
 )
 

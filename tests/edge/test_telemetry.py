@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.telemetry import FOLD_ROWS
@@ -153,6 +153,7 @@ Rows = list[dict[str, float | str | None]]
 row = st.fixed_dictionaries({"temp": number, "carrier": st.none() | st.text(max_size=3)})
 
 
+@settings(max_examples=25)  # each starts and stops a device
 @given(st.lists(st.lists(row, min_size=1, max_size=5), min_size=1, max_size=4))
 def test_any_rows_a_device_answers_are_counted_as_sent(
     tmp_path_factory: pytest.TempPathFactory, batches: list[Rows]
