@@ -15,12 +15,12 @@ import uvicorn
 from azure.core.credentials import AccessToken
 from starlette.types import ASGIApp
 
-from laptop.event_grid_envelope import Event
+from laptop.event_grid.envelope import Event
 from laptop.identity import Identity
-from laptop.iot_hub import IotHub
-from laptop.iot_hub_api import API_VERSION, AUDIENCE
+from laptop.iot_hub.hub import IotHub
+from laptop.iot_hub.api import API_VERSION, AUDIENCE
 from laptop.stack import BLOB_PORT, HUB_PORT, IDENTITY_PORT, Stack
-from laptop.storage import front
+from laptop.storage.front import front
 from laptop.tls import client_context, write_certificates
 
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

@@ -117,6 +117,21 @@ def test_a_device_stops_although_the_hub_never_answers(tmp_path: Path) -> None:
     asyncio.run(tell())
 
 
+def test_a_bug_beside_the_endpoint_costs_a_restart_of_that_part_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.device.RESTART_SECONDS", 0.01)
+
+    async def tell() -> None:
+        bench = Bench(tmp_path)
+        bench.hub.breaks = KeyError("surprise")
+        bench.deploy(model_folder("1"))
+        async with bench.client():
+            await bench.serves("1")
+
+    asyncio.run(tell())
+
+
 def test_the_program_runs_once_even_if_its_host_starts_it_twice(tmp_path: Path) -> None:
     async def tell() -> None:
         bench = Bench(tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from laptop.stack import Stack
-from laptop.storage import running_azurite
+from laptop.storage.front import running_azurite
 from tests.edge.cloud import DEVICE, Cloud, LaptopCredential, free_port, running_cloud, stack_in
 from tests.edge.device import desired, rows
 from tests.edge.models import ROWS, Folder, model_folder, moved

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
+import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.edge.device import Bench, desired, rows, until
 from tests.edge.models import Folder, graph, model_folder, moved, signature
@@ -216,6 +217,44 @@ def test_an_unfit_model_is_refused_with_its_reason_and_the_old_one_serves_on(tmp
         assert len(reason) <= 500
         assert bench.hub.reported["model"]["version"] == "1"
         assert (await client.post("/score", content=rows(ONE))).json()["version"] == "1"
+
+    on_a_device(tmp_path, story)
+
+
+def test_what_nobody_foresaw_ends_as_a_reason_too(tmp_path: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        bench.store.breaks = KeyError("surprise")
+        bench.deploy(model_folder("2"))
+        assert "KeyError: 'surprise'" in await bench.refuses("2")
+
+    on_a_device(tmp_path, story)
+
+
+def fails_beyond(limit: float) -> bytes:
+    """The same model, but its graph breaks for a temperature beyond the limit."""
+    model = graph(0.5)
+    table = numpy_helper.from_array(np.zeros((int(limit), 1), np.float32), "table")
+    model.graph.initializer.extend([table, numpy_helper.from_array(np.array([0], np.int64), "first")])
+    lookup = [
+        helper.make_node("Gather", ["filled", "first"], ["temp"], axis=1),
+        helper.make_node("Cast", ["temp"], ["place"], to=TensorProto.INT64),
+        helper.make_node("Squeeze", ["place", "axis"], ["index"]),
+        helper.make_node("Gather", ["table", "index"], ["nothing"], axis=0),
+        helper.make_node("Add", ["linear", "nothing"], ["checked"]),
+    ]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1], np.int64), "axis"))
+    for place, node in enumerate(lookup):
+        model.graph.node.insert(3 + place, node)
+    next(node for node in model.graph.node if node.output[0] == "shifted").input[0] = "checked"
+    return bytes(model.SerializeToString())
+
+
+def test_a_graph_that_breaks_on_a_row_fails_that_request_and_no_other(tmp_path: Path) -> None:
+    async def story(bench: Bench, client: httpx.AsyncClient) -> None:
+        bench.deploy(model_folder("2").with_file("model.onnx", fails_beyond(100)))
+        await bench.serves("2")
+        reply = await client.post("/score", content=rows(ONE | {"temp": 1000.0}))
+        assert (reply.status_code, reply.json()["error"]["code"]) == (500, "MODEL_FAILED")
 
     on_a_device(tmp_path, story)
 

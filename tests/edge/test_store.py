@@ -11,7 +11,7 @@ from azure.storage.blob import ContainerClient
 from edge.errors import Away, Unfit
 from edge.store import CHUNK_BYTES, BlobStore, Store
 from laptop.stack import ACCOUNT, AZURITE_BLOB_PORT, Stack
-from laptop.storage import running_azurite
+from laptop.storage.front import running_azurite
 from tests.edge.cloud import LaptopCredential, stack_in
 from tests.fakes.edge import FakeStore
 

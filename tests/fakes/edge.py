@@ -24,6 +24,7 @@ class FakeStore:
         self.files: dict[str, bytes] = {}
         self.read_paths: list[str] = []
         self.away = False
+        self.breaks: Exception | None = None  # what a bug in a client library would raise
         self.open = Event()  # cleared: every read waits
         self.open.set()
 
@@ -35,6 +36,8 @@ class FakeStore:
         self.read_paths.append(path)
         if not self.open.wait(10):
             raise TimeoutError(f"the test never let anyone read {path}")
+        if self.breaks:
+            raise self.breaks
         if self.away:
             raise Away(f"the model store did not hand out {path}", why="no route to host", fix="wait")
         if path not in self.files:
@@ -54,6 +57,7 @@ class FakeHub:
     reports: list[Document] = field(default_factory=list)
     messages: list[Document] = field(default_factory=list)
     away: bool = False
+    breaks: Exception | None = None  # raised once, as a bug in the SDK would be
     connections: int = 0
     line: "Line | None" = None
 
@@ -87,6 +91,9 @@ class Line:
         self.on_lost: Callable[[], None] = _nobody_lost
 
     async def open(self, *, on_desired: Callable[[Document], None], on_lost: Callable[[], None]) -> None:
+        breaks, self.hub.breaks = self.hub.breaks, None
+        if breaks:
+            raise breaks
         await self._answer()
         self.on_desired, self.on_lost = on_desired, on_lost
         self.hub.line, self.hub.connections = self, self.hub.connections + 1
