@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.errors import Refusal, Unfit
 
 ROWS = 10_000  # per request; more is a batch job, not an edge device's question
-FLOAT32_MAX = 3.402823e38  # the tensor is float32: anything larger would silently become infinity
+FLOAT32_MAX = float(np.finfo(np.float32).max)  # the tensor is float32: anything larger would become infinity
 MISSING = float("nan")
 
 _Number = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)] | None
