@@ -19,7 +19,7 @@ from tests.edge.cloud import DEVICE, Cloud, LaptopCredential, free_port, running
 from tests.edge.device import desired, rows
 from tests.edge.models import ROWS, Folder, model_folder, moved
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("edge-azurite")]  # one Azurite, not one per worker
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,7 +15,7 @@ from laptop.storage.front import running_azurite
 from tests.edge.cloud import LaptopCredential, stack_in
 from tests.fakes.edge import FakeStore
 
-pytestmark = pytest.mark.enable_socket
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("edge-azurite")]  # one Azurite, not one per worker
 
 LARGE = bytes(range(256)) * (CHUNK_BYTES // 256) + b"end"
 FILES = {"model.onnx": LARGE, "files.json": b"{}", "empty.json": b""}
