@@ -4,8 +4,8 @@
 ARG BASE=mcr.microsoft.com/azure-functions/python:4-python3.13
 
 FROM ${BASE}
-COPY edge/requirements.txt /tmp/requirements.txt
-RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /tmp/requirements.txt
+COPY edge/requirements.txt /opt/requirements.txt
+RUN pip install --no-cache-dir --no-deps --require-hashes --requirement /opt/requirements.txt
 COPY edge/function_app.py edge/host.json /home/site/wwwroot/
 COPY edge /home/site/wwwroot/edge
 COPY sketch /home/site/wwwroot/sketch
