@@ -1,8 +1,8 @@
 """Table of contents: one blueprint per slice; a broken setting or loop stops the start here."""
 
 import azure.functions as func
-import functions.drift.trigger
 
+import functions.drift.trigger
 import functions.operator.trigger
 import functions.promotion.trigger
 import functions.retraining.trigger

@@ -11,12 +11,12 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from laptop.event_grid import EventGrid
+from laptop.event_grid.relay import EventGrid
 from laptop.identity import Identity
-from laptop.iot_hub import IotHub
-from laptop.ml_workspace import MlWorkspace
+from laptop.iot_hub.hub import IotHub
+from laptop.ml.workspace import MlWorkspace
 from laptop.stack import BLOB_PORT, EVENT_GRID_PORT, HUB_PORT, IDENTITY_PORT, ML_PORT, Stack
-from laptop.storage import front
+from laptop.storage.front import front
 from laptop.subscriptions import subscriptions
 
 

@@ -1,7 +1,6 @@
 """The story of `refluent demo`: the whole loop, twice round, on real flights."""
 
 import io
-import itertools
 import random
 import threading
 import time
@@ -9,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import batched, chain, count
 from typing import Any
 
 import httpx
@@ -106,7 +106,8 @@ def tell(stack: Stack, console: Console) -> dict[str, object]:
     )
     console.print(f"{stack.address} only: real SDKs, real protocols, real training. Logs: {stack.home}/logs\n")
     up = Up(stack, progress=lambda line: console.print(f"[dim]starting {line}[/]"))
-    with up:
+    with ThreadPoolExecutor(1) as early, up:
+        early.submit(requests, SITES[0], FIRST_WEEKS[0])  # reads the year's flights while the stack comes up
         demo = _Demo(up, console)
         figures = demo.run()
         figures["seconds"] = round(time.monotonic() - began, 1)
@@ -151,29 +152,25 @@ class _Demo:
     def _second_round(self) -> None:
         began, one = time.monotonic(), Round()
         before = self._delivered()
-        self._story.say(
-            "2. The devices answer their airports, day by day; what happened lands overnight. The year turns."
-        )
-        stop, served = threading.Event(), iter(self._days())
-        uploader = ThreadPoolExecutor(1)
-        landed: list[Any] = []
-        for day in served:
-            self._serve(day)
-            landed.append(uploader.submit(self._upload, day, day))
-            self._story.read()
+        self._story.say("2. The devices answer their airports, week after week; at each week's end its flights land.")
+        weeks = batched(self._days(), 7, strict=False)
+        for week in weeks:
+            for day in week:
+                self._serve(day)
+                self._story.read()
             self._up.check()
             if self._story.find("Launch", f"{LOOP}#2"):
                 break
-        uploader.shutdown()
-        one.uploads = sum(future.result() for future in landed)
-        server = threading.Thread(target=self._keep_serving, args=(served, stop))
+            one.uploads += self._upload(week[0], week[-1])
+        stop = threading.Event()
+        server = threading.Thread(target=self._keep_serving, args=(chain.from_iterable(weeks), stop))
         server.start()
         try:
             self._finish(one, "2", began)
         finally:
             stop.set()
             server.join()
-        one.deliveries = self._delivered() - before
+        one.deliveries -= before
 
     def _finish(self, one: Round, number: str, began: float) -> None:
         """Follow a round from its job to its model on every device."""
@@ -233,23 +230,27 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _summary(console: Console, figures: dict[str, Any]) -> None:
-    scoring = figures["scoring"]
-    console.print(f"\n[bold]Twice round in {figures['seconds']:.0f} s.[/]")
-    for number, one in zip(itertools.count(1), figures["rounds"], strict=False):
-        console.print(
-            f"  round {number}: {one['uploads']} uploads, {one['deliveries']} deliveries, {one['jobs']} job "
-            f"(because of {one['trigger']}), model {one['model_version']}: {one['gate']}"
-        )
-    console.print(f"  drift: {figures['drift']['device']}: {figures['drift']['explanation']}")
-    console.print(
-        f"  {scoring['requests']} scoring requests, {scoring['failed']} failed, p50 {scoring['p50_ms']} ms, "
-        f"longest pause {scoring['longest_pause_ms']} ms, two model swaps among them"
-    )
-    console.print(
-        f"  {figures['held_models']} model held for approval; "
-        f"{figures['requests_outside_loopback']} requests left this computer"
-    )
-    console.print(
-        "\nNext: [bold]refluent up[/] keeps a stack running; then refluent send, watch, status and why. "
-        "Your own loop: docs/loops.md"
-    )
+    scoring, drift = figures["scoring"], figures["drift"]
+    lines = [f"\n[bold]Twice round in {figures['seconds']:.0f} s.[/]"]
+    lines += [
+        f"  round {number}: {one['uploads']} uploads, {one['deliveries']} deliveries, {one['jobs']} job "
+        f"(because of {one['trigger']}), model {one['model_version']}: {one['gate']}"
+        for number, one in zip(count(1), figures["rounds"], strict=False)
+    ]
+    lines += [
+        f"  drift: {drift['device']}: {drift['explanation']}",
+        (
+            f"  {scoring['requests']} scoring requests, {scoring['failed']} failed, median {scoring['p50_ms']} ms, "
+            f"longest {scoring['longest_pause_ms']} ms, two model swaps among them"
+        ),
+        (
+            f"  {figures['held_models']} model held for approval; "
+            f"{figures['requests_outside_loopback']} requests left this computer"
+        ),
+        (
+            "\nNext: [bold]make up[/] keeps a stack running; then .venv/bin/refluent send, watch, status and why. "
+            "Your own loop: docs/loops.md"
+        ),
+    ]
+    for line in lines:
+        console.print(line, soft_wrap=True)

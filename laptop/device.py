@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from laptop.identity import Identity
-from laptop.iot_hub_api import API_VERSION, AUDIENCE
+from laptop.iot_hub.api import API_VERSION, AUDIENCE
 from laptop.stack import Stack
 from laptop.tls import client_context
 

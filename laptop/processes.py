@@ -10,7 +10,7 @@ from pathlib import Path
 from laptop.stack import Stack
 
 FENCE = Path(__file__).parent / "fence"
-GUARD = Path(__file__).parent / "ml_guard.py"
+GUARD = Path(__file__).parent / "guard.py"
 ROOT = Path(__file__).parents[1]
 PATIENCE_S = 10
 
@@ -60,8 +60,9 @@ class Processes:
 
     def environment(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """What every process of the stack sees: the SDKs' settings, and the fence that watches its connections."""
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **os.environ,
+            **inherited,
             **self._stack.sdk_environment(),
             "REFLUENT_FENCE_LOG": str(self.outside_log),
             "PYTHONPATH": os.pathsep.join([str(FENCE), str(ROOT)]),

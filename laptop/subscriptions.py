@@ -1,7 +1,7 @@
 """Who wakes on what: the event subscriptions of a stack, as infra/subscriptions.bicep declares them in Azure."""
 
-from laptop.event_grid_filters import Filter
-from laptop.event_grid_subscription import Subscription
+from laptop.event_grid.filters import Filter
+from laptop.event_grid.subscription import Subscription
 from laptop.stack import ACCOUNT_ID, HUB_ID, TOPIC_ID, WORKSPACE_ID, Stack
 
 ML = "Microsoft.MachineLearningServices"

@@ -15,7 +15,7 @@ from laptop.processes import Processes
 from laptop.provision import DEVICES, make_containers, register_devices
 from laptop.settings import app_settings
 from laptop.stack import PORTS, Stack
-from laptop.storage import azurite
+from laptop.storage.front import azurite
 from laptop.tls import client_context, write_certificates
 
 ADDRESSES = [f"127.0.0.{n}" for n in range(1, 21)]

@@ -10,7 +10,7 @@ LOG = os.environ.get("REFLUENT_FENCE_LOG")
 
 def _is_loopback(host: str) -> bool:
     try:
-        return ip_address(host.split("%")[0]).is_loopback
+        return ip_address(host.split("%", maxsplit=1)[0]).is_loopback
     except ValueError:
         return host in ("", "localhost")
 

@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 
 from laptop.event_grid.envelope import Event
 from laptop.identity import Identity
-from laptop.iot_hub.hub import IotHub
 from laptop.iot_hub.api import API_VERSION, AUDIENCE
+from laptop.iot_hub.hub import IotHub
 from laptop.stack import BLOB_PORT, HUB_PORT, IDENTITY_PORT, Stack
 from laptop.storage.front import front
 from laptop.tls import client_context, write_certificates

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from laptop.stack import Stack
-from laptop.storage import running_azurite
+from laptop.storage.front import running_azurite
 from laptop.tls import write_certificates
 
 CLAIM_PORT = 10099  # no endpoint's port: whoever holds it on an address has the address

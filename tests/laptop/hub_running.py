@@ -16,11 +16,11 @@ import uvicorn
 from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
 from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics
 
-from laptop.event_grid_envelope import Event
+from laptop.event_grid.envelope import Event
 from laptop.identity import Identity
-from laptop.iot_hub import IotHub, connection_string
-from laptop.iot_hub_bodies import Authentication, Capabilities, IdentityBody, SymmetricKey, TwinBody
-from laptop.iot_hub_registry import Name
+from laptop.iot_hub.bodies import Authentication, Capabilities, IdentityBody, SymmetricKey, TwinBody
+from laptop.iot_hub.hub import IotHub, connection_string
+from laptop.iot_hub.registry import Name
 from laptop.stack import HUB_PORT, IDENTITY_PORT, Stack
 from laptop.tls import write_certificates
 

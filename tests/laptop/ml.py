@@ -11,12 +11,12 @@ from typing import Any
 import httpx
 from azure.storage.blob import BlobServiceClient
 
-from laptop.event_grid import Event
+from laptop.event_grid.relay import Event
 from laptop.identity import Identity
-from laptop.ml_runs import ENDED
-from laptop.ml_workspace import STUDIO, MlWorkspace
+from laptop.ml.runs import ENDED
+from laptop.ml.workspace import STUDIO, MlWorkspace
 from laptop.stack import ACCOUNT, ACCOUNT_KEY, BLOB_PORT, IDENTITY_PORT, ML_PORT, WORKSPACE_ID, Stack
-from laptop.storage import front
+from laptop.storage.front import front
 from laptop.tls import client_context
 from tests.laptop.serving import eventually, http_server, https_server, serving
 

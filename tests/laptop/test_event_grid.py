@@ -17,12 +17,12 @@ from azure.eventgrid import EventGridEvent, EventGridPublisherClient
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient
 
-from laptop.event_grid import Event, EventGrid, Filter, RetryPolicy, Subscription, Switches
-from laptop.event_grid_envelope import Schema
-from laptop.event_grid_publish import EVENT_BYTES_MAX, REQUEST_BYTES_MAX
+from laptop.event_grid.envelope import Schema
+from laptop.event_grid.publish import EVENT_BYTES_MAX, REQUEST_BYTES_MAX
+from laptop.event_grid.relay import Event, EventGrid, Filter, RetryPolicy, Subscription, Switches
 from laptop.identity import Identity
 from laptop.stack import ACCOUNT_ID, ACCOUNT_KEY, BLOB_PORT, EVENT_GRID_PORT, IDENTITY_PORT, TOPIC_ID, Stack
-from laptop.storage import front
+from laptop.storage.front import front
 from laptop.tls import client_context
 from tests.laptop.inbox import Inbox
 from tests.laptop.serving import eventually, http_server, https_server, serving

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laptop.event_grid_envelope import Event, Published, raised
-from laptop.event_grid_filters import Advanced, Filter
-from laptop.event_grid_subscription import RetryPolicy, Subscription
+from laptop.event_grid.envelope import Event, Published, raised
+from laptop.event_grid.filters import Advanced, Filter
+from laptop.event_grid.subscription import RetryPolicy, Subscription
 
 NAMES = st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=6)
 

@@ -241,7 +241,7 @@ def test_a_stopping_host_finishes_what_runs(tmp_path: Path) -> None:
 
 
 def test_a_process_leaves_with_its_parent() -> None:
-    child = "from laptop.host_lifetime import leave_with_parent as leave; leave(1); print('up', flush=True); input()"
+    child = "from laptop.host.lifetime import leave_with_parent as leave; leave(1); print('up', flush=True); input()"
     parent = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}]); input()"
     with subprocess.Popen([sys.executable, "-c", parent], stdin=-1, stdout=-1, text=True) as started:
         assert started.stdout is not None

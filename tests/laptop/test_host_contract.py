@@ -11,12 +11,12 @@ from azure_functions_runtime import native_invocation
 from azure_functions_runtime.utils.constants import PYTHON_SCRIPT_FILE_NAME_DEFAULT
 from azure_functions_runtime.version import VERSION
 
-from laptop import worker
-from laptop.host_event_hubs import Message, batch_event, single_event
-from laptop.host_invocations import Event
-from laptop.host_queues import queue_event
-from laptop.host_storage import QueueMessage
-from laptop.host_timers import timer_event
+from laptop.host import worker
+from laptop.host.event_hubs import Message, batch_event, single_event
+from laptop.host.invocations import Event
+from laptop.host.queues import queue_event
+from laptop.host.storage import QueueMessage
+from laptop.host.timers import timer_event
 
 AT = datetime(2026, 11, 22, 10, tzinfo=UTC)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laptop.ncrontab import Schedule
+from laptop.host.ncrontab import Schedule
 
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)  # a Sunday
 

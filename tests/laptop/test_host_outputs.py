@@ -12,12 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from laptop.host_client import Client, Unreachable
-from laptop.host_outputs import Outputs
-from laptop.host_settings import HostJson, Settings
+from laptop.host.client import Client, Unreachable
+from laptop.host.outputs import Outputs
+from laptop.host.settings import HostJson, Settings
+from laptop.host.worker import Binding
 from laptop.identity import Identity
 from laptop.stack import Stack
-from laptop.worker import Binding
 from tests.laptop.hosting import free_port
 from tests.laptop.serving import http_server, serving
 

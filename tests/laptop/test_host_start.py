@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from laptop.host import Place, assemble, open_door
-from laptop.host_settings import CannotStart, Settings, apply_local_settings, read_host_json
+from laptop.host.serve import Place, assemble, open_door
+from laptop.host.settings import CannotStart, Settings, apply_local_settings, read_host_json
+from laptop.host.worker import Binding, Function
 from laptop.stack import Stack
-from laptop.worker import Binding, Function
 from tests.laptop.hosting import free_port, start_host
 
 pytestmark = pytest.mark.enable_socket

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 from azure.storage.blob import BlobServiceClient
 
-from laptop.host_client import Client, Unreachable
-from laptop.host_queues import encode
-from laptop.host_settings import Settings
-from laptop.host_storage import Account, Queue, QueueMessage, Storage
+from laptop.host.client import Client, Unreachable
+from laptop.host.queues import encode
+from laptop.host.settings import Settings
+from laptop.host.storage import Account, Queue, QueueMessage, Storage
 from laptop.identity import Identity
 from laptop.stack import ACCOUNT, ACCOUNT_KEY, AZURITE_BLOB_PORT, Stack
 from tests.laptop.hosting import RunningHost, free_port, running_host

@@ -21,10 +21,10 @@ from azure.iot.hub.models import (
 from msrest.exceptions import HttpOperationError
 
 from laptop.identity import Identity
-from laptop.iot_hub import connection_string
-from laptop.iot_hub_bodies import ConfigurationBody, Content
-from laptop.iot_hub_errors import HubError
-from laptop.iot_hub_throttle import Throttle
+from laptop.iot_hub.bodies import ConfigurationBody, Content
+from laptop.iot_hub.errors import HubError
+from laptop.iot_hub.hub import connection_string
+from laptop.iot_hub.throttle import Throttle
 from laptop.tls import client_context
 from tests.laptop.hub_running import KEY, RunningHub, base, configuration, desired, model, running_hub
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laptop.iot_hub_deployments import Configuration, InvalidConfiguration, resolve, system_queries, validate
-from laptop.iot_hub_query import parse_query
+from laptop.iot_hub.deployments import Configuration, InvalidConfiguration, resolve, system_queries, validate
+from laptop.iot_hub.query import parse_query
 
 EDGE: dict[str, object] = {"deviceId": "d", "tags": {"ring": "canary"}, "capabilities": {"iotEdge": True}}
 

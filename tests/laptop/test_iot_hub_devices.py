@@ -14,10 +14,10 @@ from azure.iot.device import IoTHubModuleClient, Message, MethodResponse
 from azure.iot.hub.models import CloudToDeviceMethod, Twin
 
 from laptop.identity import Identity
-from laptop.iot_hub_errors import MethodError
-from laptop.iot_hub_registry import Name
-from laptop.mqtt_codec import Publish
-from laptop.telemetry_log import partition_of
+from laptop.iot_hub.errors import MethodError
+from laptop.iot_hub.mqtt_codec import Publish
+from laptop.iot_hub.registry import Name
+from laptop.iot_hub.telemetry_log import partition_of
 from laptop.tls import client_context
 from tests.laptop.hub_running import KEY, RunningHub, base, desired, eventually, model, running_hub
 

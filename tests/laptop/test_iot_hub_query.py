@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laptop.iot_hub_query import QueryError, parse_query, parse_target_condition
+from laptop.iot_hub.query import QueryError, parse_query, parse_target_condition
 
 CANARY: dict[str, object] = {
     "deviceId": "edge-1",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laptop.iot_hub_twins import SECTION_BYTES_MAX, Twin, TwinError, check, difference, merged
+from laptop.iot_hub.twins import SECTION_BYTES_MAX, Twin, TwinError, check, difference, merged
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from laptop.ml_command import render
-from laptop.ml_graph import Data, Literal, Made, duration, plan
-from laptop.ml_refusal import Refusal
+from laptop.ml.command import render
+from laptop.ml.graph import Data, Literal, Made, duration, plan
+from laptop.ml.refusal import Refusal
 
 FOLDER = {"type": "uri_folder"}
 COPY = {

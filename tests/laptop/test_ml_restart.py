@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from laptop import ml_guard
-from laptop.ml_jobs import ATTEMPTS
+from laptop import guard
+from laptop.ml.jobs import ATTEMPTS
 from laptop.stack import Stack
 from tests.laptop.ml import BLOCK, blocking, process_is_gone, workspace, written
 from tests.laptop.serving import eventually
@@ -45,7 +45,7 @@ def test_a_job_that_runs_whenever_the_stack_stops_fails_in_the_end(stack: Stack,
 def test_a_step_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
     command = BLOCK.replace("${{inputs.mark}}", str(tmp_path))
     own = "import subprocess, sys; subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True).wait()"
-    with subprocess.Popen([sys.executable, "-c", own, sys.executable, ml_guard.__file__, command]) as owner:
+    with subprocess.Popen([sys.executable, "-c", own, sys.executable, guard.__file__, command]) as owner:
         process = int(written(tmp_path / "waiting"))
         owner.send_signal(signal.SIGKILL)
     eventually(lambda: process_is_gone(process), "the step outlived its owner")

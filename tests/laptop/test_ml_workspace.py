@@ -10,7 +10,7 @@ from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 
 from laptop.identity import Identity
-from laptop.ml_http import PAGE
+from laptop.ml.answers import PAGE
 from laptop.stack import RESOURCE_GROUP, WORKSPACE_ID, Stack
 from tests.laptop.ml import VERSION, Speaker, same_storage, workspace
 from tests.laptop.serving import eventually

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from laptop.mqtt_codec import matches
+from laptop.iot_hub.mqtt_codec import matches
 from tests.laptop.hub_running import ADDRESS, KEY, RunningHub, eventually, running_hub
 
 pytestmark = pytest.mark.enable_socket

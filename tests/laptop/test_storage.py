@@ -13,10 +13,10 @@ from azure.data.tables import TableServiceClient
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettings, generate_blob_sas
 
-from laptop.event_grid import Event
+from laptop.event_grid.relay import Event
 from laptop.identity import Identity
 from laptop.stack import ACCOUNT, ACCOUNT_ID, ACCOUNT_KEY, BLOB_PORT, IDENTITY_PORT, Stack
-from laptop.storage import azurite, front, wait_for_azurite
+from laptop.storage.front import azurite, front, wait_for_azurite
 from laptop.tls import client_context
 from tests.laptop.conftest import claimed_address
 from tests.laptop.serving import http_server, https_server, serving

@@ -1,0 +1,47 @@
+# `make` lists the targets; every one sets up what it needs by itself.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+unexport PYTHONDONTWRITEBYTECODE
+PY := .venv/bin/python
+CODE := function_app.py functions sketch edge training laptop tests bench
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
+
+demo: .venv/.ready ## the whole loop, twice round, on real flights (JSON=file for the figures)
+	@.venv/bin/refluent demo $(if $(JSON),--json $(JSON))
+
+up: .venv/.ready ## a stack that stays up until Ctrl-C
+	@.venv/bin/refluent up
+
+test: .venv/.ready ## every test, the loop twice round included
+	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: .venv/.ready ## formatting, lint, types, architecture, spelling, dependencies, fresh requirements
+	@.venv/bin/ruff format --check --quiet $(CODE)
+	@.venv/bin/ruff check --quiet $(CODE)
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports --no-logo | tail -4
+	@.venv/bin/codespell
+	@.venv/bin/deptry --no-ansi . 2>&1 | tail -1
+	@laptop/requirements.sh --check
+
+format: .venv/.ready ## format and mend what can be mended
+	@.venv/bin/ruff check --quiet --fix $(CODE); .venv/bin/ruff format --quiet $(CODE)
+
+lock: .venv/.ready ## compile requirements.txt and requirements-dev.txt from pyproject.toml
+	@laptop/requirements.sh
+
+bench-host: .venv/.ready ## the Functions host: start, first event, invocations a second
+	@$(PY) -m bench.host $(if $(JSON),--json $(JSON))
+
+setup: .venv/.ready ## install everything, start nothing
+
+clean: ## remove everything that any target made
+	@rm -rf .venv .tools .refluent node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
+	@laptop/setup.sh
+
+.PHONY: help demo up test check format lock bench-host setup clean

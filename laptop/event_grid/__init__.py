@@ -1,0 +1,1 @@
+"""The Event Grid relay: topics, subscriptions, deliveries, dead letters."""

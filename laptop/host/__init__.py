@@ -1,0 +1,1 @@
+"""The Functions host, on Microsoft's own worker library, with func start's URLs and answers."""

@@ -1,0 +1,1 @@
+"""IoT Hub: the service API, the MQTT device API, automatic deployments and the telemetry log."""

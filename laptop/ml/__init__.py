@@ -1,0 +1,1 @@
+"""Azure Machine Learning: one workspace's control plane, and an executor that really runs its jobs."""

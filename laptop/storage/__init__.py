@@ -1,0 +1,1 @@
+"""Azurite, and the front before its blob service that emits BlobCreated."""
