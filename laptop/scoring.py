@@ -4,8 +4,11 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from urllib.parse import urlsplit
 
-import httpx
+import msgspec
 
 
 @dataclass
@@ -22,7 +25,7 @@ class Books:
     failed: int = 0
     versions: set[str] = field(default_factory=set)
 
-    def figures(self) -> dict[str, float | int]:
+    def figures(self) -> dict[str, object]:
         """Requests, failures and latencies; the longest pause is the longest that anyone waited for an answer."""
         ordered = sorted(self.latencies_ms) or [0.0]
         return {
@@ -31,6 +34,7 @@ class Books:
             "p50_ms": round(ordered[len(ordered) // 2], 2),
             "p99_ms": round(ordered[int(len(ordered) * 0.99)], 2),
             "longest_pause_ms": round(ordered[-1], 2),
+            "versions": sorted(self.versions),
         }
 
 
@@ -39,11 +43,10 @@ class Clients:
 
     Args:
         urls: Device -> scoring URL.
-        pace_s: Seconds between an answer and the next request.
     """
 
-    def __init__(self, urls: dict[str, str], *, pace_s: float) -> None:
-        self._urls, self._pace_s = urls, pace_s
+    def __init__(self, urls: dict[str, str]) -> None:
+        self._urls = urls
         self._lock = threading.Lock()
         self.books = Books()
 
@@ -56,19 +59,23 @@ class Clients:
             thread.join()
 
     def _ask(self, site: str, batches: Iterable[Sequence[dict[str, object]]]) -> None:
-        with httpx.Client(base_url=self._urls[site], trust_env=False, timeout=30) as client:
+        device = HTTPConnection(urlsplit(self._urls[site]).netloc, timeout=30)
+        try:
             for rows in batches:
-                self._ask_once(client, rows)
-                time.sleep(self._pace_s)
+                self._ask_once(device, msgspec.json.encode({"rows": rows}), len(rows))
+        finally:
+            device.close()
 
-    def _ask_once(self, client: httpx.Client, rows: Sequence[dict[str, object]]) -> None:
+    def _ask_once(self, device: HTTPConnection, body: bytes, rows: int) -> None:
         began, version = time.perf_counter(), ""
         try:
-            answer = client.post("/score", json={"rows": rows})
-            if answer.status_code == httpx.codes.OK and len(answer.json()["scores"]) == len(rows):
-                version = answer.json()["version"]
-        except httpx.TransportError:
-            version = ""
+            device.request("POST", "/score", body, {"content-type": "application/json"})
+            answer = device.getresponse()
+            said = msgspec.json.decode(answer.read())
+            if answer.status == HTTPStatus.OK and len(said["scores"]) == rows:
+                version = said["version"]
+        except (HTTPException, OSError):
+            device.close()  # the next request opens another connection
         latency_ms = (time.perf_counter() - began) * 1000
         with self._lock:
             if version:

@@ -141,11 +141,12 @@ class Up:
             while time.monotonic() < deadline:
                 self.check()
                 try:
-                    client.get(url)
+                    ready = not client.get(url).is_server_error  # a front answers 502 until what is behind it is up
                 except httpx.TransportError:
-                    time.sleep(0.05)
-                else:
+                    ready = False
+                if ready:
                     return
+                time.sleep(0.05)
         raise CannotStart(
             f"{url} does not answer", why=f"tried for {PATIENCE_S} s", fix=f"read {self.stack.home}/logs/"
         )

@@ -20,7 +20,7 @@ def changed(folder: Path, old: str, new: str) -> Path:
 def test_the_sample_loop_reads_as_it_is_written() -> None:
     loop = load(SAMPLE.parent)["flight-delays"]
     assert loop.loop.sites == ["ewr", "jfk", "lga"]
-    assert loop.retrain.quiet_for == timedelta(seconds=3)
+    assert loop.retrain.quiet_for == timedelta(seconds=2)
     assert loop.data.label == "late"
     assert loop.data.features["carrier"] == "category"
     assert [ring.name for ring in loop.rollout.ring] == ["canary", "everywhere"]
@@ -29,12 +29,12 @@ def test_the_sample_loop_reads_as_it_is_written() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('quiet_for = "3 s"', 'quiet_for = "3 fortnights"', r"retrain\.quiet_for"),
+        ('quiet_for = "2 s"', 'quiet_for = "3 fortnights"', r"retrain\.quiet_for"),
         ("jobs_per_day = 2", "jobs_per_day = 0", r"retrain\.jobs_per_day.*because: Input should be greater"),
         ("jobs_per_day = 2", "jobs_a_day = 2", r"retrain\.jobs"),
         ("confidence = 0.95", "confidence = 95", r"gate\.confidence"),
         ('type = "label"', 'type = "number"', "one label"),
-        ('"visib", "carrier"]', '"visibility"]', "visibility"),
+        ('"visib"]', '"visibility"]', "visibility"),
         ('model = "flight-delays"', 'model = "other"', "named after another loop.*rename the file to other.toml"),
         ("[gate]", "[gate", "not TOML.*line"),
     ],

@@ -9,7 +9,7 @@ from functions.loops import read
 from functions.retraining.decide import Backlog, HoldForBudget, Launch, Resume, Wait, decide
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-POLICY = read(Path("loops/flight-delays.toml")).retrain  # 84 files, quiet for 3 s, at most 2 min, 2 jobs a day
+POLICY = read(Path("loops/flight-delays.toml")).retrain  # 84 files, quiet for 2 s, at most 2 min, 2 jobs a day
 
 
 def backlog(files: int, **changes: object) -> Backlog:
@@ -26,7 +26,7 @@ def backlog(files: int, **changes: object) -> Backlog:
 
 
 def test_enough_files_that_have_gone_quiet_are_worth_a_job() -> None:
-    assert decide(backlog(84), POLICY, NOW) == Launch("data", "84 new files, and none for 3 s")
+    assert decide(backlog(84), POLICY, NOW) == Launch("data", "84 new files, and none for 2 s")
 
 
 def test_one_file_too_few_waits_and_says_how_many_are_missing() -> None:
@@ -38,7 +38,7 @@ def test_nothing_new_waits() -> None:
 
 
 def test_a_burst_that_is_still_landing_is_not_cut_in_two() -> None:
-    arriving = backlog(90, last_at=NOW - timedelta(seconds=2))
+    arriving = backlog(90, last_at=NOW - timedelta(seconds=1))
     assert decide(arriving, POLICY, NOW) == Wait("files are still arriving")
 
 
