@@ -63,7 +63,8 @@ class Azure:
         from functions.cloud.identity import credential
         from functions.cloud.ml import WorkspaceTrainer, workspace
 
-        return WorkspaceTrainer(workspace(self.settings.workspace_id, credential(self.settings.identity_client_id)))
+        ours = credential(self.settings.identity_client_id)
+        return WorkspaceTrainer(workspace(self.settings.workspace_id, ours), ours)
 
     @cached_property
     def registry(self) -> Registry:

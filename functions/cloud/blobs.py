@@ -69,6 +69,9 @@ class AccountBlobs:
             self._service.get_blob_client(container, name).upload_blob(data, overwrite=overwrite)
         except ResourceExistsError:
             raise
+        except ResourceNotFoundError as problem:
+            why, fix = str(problem.message), f"create the container {container} in the data account"
+            raise Refused(f"{container}/{name} cannot be written", why=why, fix=fix) from problem
         except AzureError as problem:
             raise _translated(problem, f"{container}/{name}") from problem
 

@@ -21,7 +21,8 @@ class TopicAnnouncer:
     """
 
     def __init__(self, endpoint: str, credential: TokenCredential) -> None:
-        self._client = EventGridPublisherClient(endpoint, credential)
+        # The SDK's own patience of minutes would eat the 30 s in which Event Grid wants its answer
+        self._client = EventGridPublisherClient(endpoint, credential, retry_total=4, retry_backoff_max=3)
 
     def announce(self, event: Event, *, subject: str, id: str) -> None:  # noqa: A002  # CloudEvents' own name
         """Publish as a CloudEvent whose type is the class name."""

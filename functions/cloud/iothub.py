@@ -8,7 +8,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 from azure.iot.hub import IoTHubConfigurationManager
 from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics
-from msrest.exceptions import ClientRequestError, HttpOperationError
+from msrest.exceptions import ClientException, HttpOperationError
 
 from functions.errors import Refused, Transient
 from functions.ports import Deployment, Progress
@@ -55,7 +55,7 @@ class HubFleet:
             if problem.response.status_code == NOT_FOUND:
                 return None
             raise _translated(problem, name) from problem
-        except (ClientRequestError, AzureError) as problem:
+        except (ClientException, AzureError) as problem:
             raise _unreachable(problem, name) from problem
 
     def _create(self, deployment: Deployment) -> None:
@@ -73,7 +73,7 @@ class HubFleet:
         except HttpOperationError as problem:
             if problem.response.status_code not in CONFLICTS:  # somebody's, or our own whose answer was lost
                 raise _translated(problem, deployment.id) from problem
-        except (ClientRequestError, AzureError) as problem:
+        except (ClientException, AzureError) as problem:
             raise _unreachable(problem, deployment.id) from problem
 
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -13,6 +14,7 @@ from azure.ai.ml.entities import Data, Job, Model
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
+from functions.cloud.run_history import error_of
 from functions.errors import LoopError, Refused, Transient
 from functions.ports import JobOrder, JobOutcome, ModelVersion
 
@@ -20,12 +22,14 @@ DIGEST = "training_set_sha256"  # the property that says whether a job of our na
 STORE = "workspaceblobstore"
 OUTPUTS = ("model", "report")
 EXISTS = "already exists"
+DETAIL_LIMIT = 2_000  # characters of a failure; the end of a log says more than its beginning
 ENDED: dict[str, Literal["completed", "failed", "canceled"]] = {
     "Completed": "completed",
     "Failed": "failed",
     "NotResponding": "failed",
     "Canceled": "canceled",
 }
+log = logging.getLogger("refluent.cloud.ml")
 
 
 @cache
@@ -40,10 +44,11 @@ class WorkspaceTrainer:
 
     Args:
         client: Of a workspace whose identity may submit jobs (AzureML Data Scientist).
+        credential: The same identity, for the run history.
     """
 
-    def __init__(self, client: MLClient) -> None:
-        self._client = client
+    def __init__(self, client: MLClient, credential: TokenCredential) -> None:
+        self._client, self._credential = client, credential
 
     def start(self, order: JobOrder) -> None:
         """Name the training set, then start the job; a job of that name that trains on the same set is this job."""
@@ -77,9 +82,23 @@ class WorkspaceTrainer:
         if status is None:
             return JobOutcome("running")
         if status != "completed":
-            detail = f"see its log: {found.studio_url}" if status == "failed" else ""
-            return JobOutcome(status, detail=detail)
+            return JobOutcome(status, detail=self._why(found) if status == "failed" else "")
         return JobOutcome(status, outputs={name: _output(job, name) for name in OUTPUTS})
+
+    def _why(self, failed: Job) -> str:
+        """The service's own message; a job that failed is judged without it too, if the history does not answer."""
+        try:
+            workspace = self._client.workspaces.get(self._client.workspace_name)
+            said = error_of(
+                str(failed.name),
+                workspace_id=str(workspace.id),
+                discovery_url=str(workspace.discovery_url),
+                credential=self._credential,
+            )
+        except (AzureError, ValueError) as problem:
+            log.warning("why job %s failed cannot be read: %s", failed.name, problem)
+            said = ""
+        return said.strip()[-DETAIL_LIMIT:] or f"see its log: {failed.studio_url}"
 
     def _compare(self, order: JobOrder) -> None:
         existing: Job = _asked(lambda: self._client.jobs.get(order.name), f"job {order.name}")

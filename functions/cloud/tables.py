@@ -15,12 +15,13 @@ from azure.core.exceptions import (
     ResourceModifiedError,
     ResourceNotFoundError,
 )
-from azure.data.tables import TableClient, TableEntity, TableServiceClient, UpdateMode
+from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableServiceClient, UpdateMode
 
 from functions.errors import Refused, Transient
 from functions.ports import Row, Stored, Value
 
 TRANSACTION_LIMIT = 100  # entities; the service's own
+SMALL = range(-(2**31), 2**31)  # Edm.Int32; the SDK takes other integers only with their type
 UNSAFE = re.compile(r"[^A-Za-z0-9._~ :,@!$'()*+;=-]")  # keys refuse / \ # ? and control characters
 
 
@@ -75,7 +76,7 @@ class TableRows:
 
     def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
         """Merge the same values into many rows, a hundred a transaction."""
-        for group in batched(keys, TRANSACTION_LIMIT, strict=False):
+        for group in batched(dict.fromkeys(keys), TRANSACTION_LIMIT, strict=False):
             try:
                 self._table(table).submit_transaction(
                     [("update", _entity(partition, key, values), {"mode": UpdateMode.MERGE}) for key in group]
@@ -84,14 +85,13 @@ class TableRows:
                 raise _translated(problem, f"{len(group)} rows of {table}") from problem
 
     def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:
-        """Rows of a partition with these values, ordered by key; values travel as parameters, never as text."""
-        wanted = {"PartitionKey": _safe(partition), **equal}
-        query = " and ".join(f"{name} eq @{name}" for name in wanted)
+        """Rows of a partition with these values; sorted here, for the store sorts keys as they are escaped."""
+        query, texts = _query(partition, equal)
         try:
-            for entity in self._table(table).query_entities(query, parameters=wanted):
-                yield _stored(entity)
+            found = [_stored(entity) for entity in self._table(table).query_entities(query, parameters=dict(texts))]
         except AzureError as problem:
             raise _translated(problem, f"rows of {table}") from problem
+        yield from sorted(found, key=lambda stored: stored.key)
 
     def _table(self, name: str) -> TableClient:
         if name not in self._tables:
@@ -110,16 +110,42 @@ def _plain(key: str) -> str:
     return unquote(re.sub(r"_x([0-9A-F]{2})", r"%\1", key))
 
 
+def _query(partition: str, equal: Row) -> tuple[str, Row]:
+    """A filter and its parameters: text travels as a parameter, and numbers as literals.
+
+    The SDK would write the numbers 0 and 1 as false and true, which no number in Azure equals.
+    """
+    wanted: dict[str, Value] = {"PartitionKey": _safe(partition), **equal}
+    texts = {name: value for name, value in wanted.items() if not isinstance(value, bool | int | float)}
+    terms = [f"{name} eq {f'@{name}' if name in texts else _literal(value)}" for name, value in wanted.items()]
+    return " and ".join(terms), texts
+
+
+def _literal(number: Value) -> str:
+    if isinstance(number, bool):
+        return str(number).lower()
+    return f"{number}L" if isinstance(number, int) and number not in SMALL else str(number)
+
+
 def _entity(partition: str, key: str, row: Row) -> TableEntity:
-    return TableEntity({"PartitionKey": _safe(partition), "RowKey": _safe(key), **row})
+    values = {
+        name: EntityProperty(value, EdmType.INT64) if isinstance(value, int) and value not in SMALL else value
+        for name, value in row.items()
+    }
+    return TableEntity({"PartitionKey": _safe(partition), "RowKey": _safe(key), **values})
 
 
 def _stored(entity: TableEntity) -> Stored:
-    row = {name: value for name, value in entity.items() if name not in ("PartitionKey", "RowKey")}
-    for name, value in row.items():
-        if isinstance(value, datetime):  # the SDK's own subclass of datetime compares unequal to a plain one
-            row[name] = datetime.fromisoformat(value.isoformat())
+    row = {name: _value(value) for name, value in entity.items() if name not in ("PartitionKey", "RowKey")}
     return Stored(key=_plain(entity["RowKey"]), row=row, etag=str(entity.metadata["etag"]))
+
+
+def _value(value: Value | EntityProperty) -> Value:
+    if isinstance(value, EntityProperty):
+        return int(value.value)
+    if isinstance(value, datetime):  # the SDK's own subclass of datetime compares unequal to a plain one
+        return datetime.fromisoformat(value.isoformat())
+    return value
 
 
 def _translated(problem: AzureError, what: str) -> Transient | Refused:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import md5
 
+from functions.errors import Refused
 from functions.events import Event
 from functions.ports import (
     BlobFacts,
@@ -91,7 +92,8 @@ class FakeTrainer:
     ended: dict[str, JobOutcome] = field(default_factory=dict)
 
     def start(self, order: JobOrder) -> None:
-        assert self.orders.setdefault(order.name, order) == order, "a job's name was used for other content"
+        if self.orders.setdefault(order.name, order) != order:
+            raise Refused(f"job {order.name} cannot be started", why="that name has other content", fix="look at it")
 
     def outcome(self, job: str) -> JobOutcome:
         if job not in self.orders:
@@ -104,7 +106,8 @@ class FakeRegistry:
     models: dict[tuple[str, str], ModelVersion] = field(default_factory=dict)
 
     def versions(self, model: str) -> Sequence[ModelVersion]:
-        return [found for (name, _), found in sorted(self.models.items()) if name == model]
+        found = [one for (name, version), one in self.models.items() if name == model and version.isdigit()]
+        return sorted(found, key=lambda one: int(one.version))
 
     def get(self, model: str, version: str) -> ModelVersion | None:
         return self.models.get((model, version))
@@ -124,16 +127,22 @@ class FakeFleet:
     def progress(self, deployment: str) -> Progress | None:
         if deployment not in self.deployments:
             return None
-        return self.reports.get(deployment, Progress(0, {"ready": 0, "failed": 0}))
+        nothing = Progress(0, dict.fromkeys(self.deployments[deployment].metrics, 0))
+        return self.reports.get(deployment, nothing)
 
 
 @dataclass
 class FakeAnnouncer:
+    """A repeat is one more message and, by its id, no other event."""
+
     announced: dict[str, Event] = field(default_factory=dict)
+    messages: list[dict[str, object]] = field(default_factory=list)
 
     def announce(self, event: Event, *, subject: str, id: str) -> None:  # noqa: A002 # CloudEvents' own name
         assert subject
         self.announced[id] = event
+        envelope = {"id": id, "source": "/refluent", "type": f"Refluent.{type(event).__name__}", "subject": subject}
+        self.messages.append({**envelope, "data": event.model_dump(mode="json")})
 
     def kinds(self) -> list[str]:
         return [type(event).__name__ for event in self.announced.values()]

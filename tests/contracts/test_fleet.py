@@ -1,0 +1,79 @@
+"""What functions/ports.py promises of Fleet."""
+
+from dataclasses import replace
+
+import pytest
+from azure.identity import DefaultAzureCredential
+from azure.iot.hub import IoTHubRegistryManager
+from azure.iot.hub.models import Twin
+
+from functions.ports import Deployment, Progress
+from functions.wiring import Cloud
+from laptop.stack import Stack
+from tests.fakes.cloud import FakeCloud
+
+KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="  # of a device that never connects
+
+
+def layer(unique: str, version: str = "1") -> Deployment:
+    """A deployment that gives the devices of one site a model version."""
+    ours = f"SELECT deviceId FROM devices WHERE tags.site = '{unique}'"  # noqa: S608 - IoT Hub takes no parameters
+    return Deployment(
+        id=f"{unique}-{version}",
+        content={
+            "$edgeAgent": {},
+            "inference": {"properties.desired.model": {"version": version, "url": "https://store/models/x/1/"}},
+        },
+        target=f"tags.site = '{unique}'",
+        priority=int(version),
+        labels={"loop": unique},
+        metrics={"ready": f"{ours} AND tags.ready = true", "failed": f"{ours} AND tags.ready = false"},
+    )
+
+
+def join(cloud: Cloud, request: pytest.FixtureRequest, deployment: Deployment) -> None:
+    """Three devices of the deployment's site: two ready, one failed."""
+    if isinstance(cloud, FakeCloud):
+        cloud.fleet.reports[deployment.id] = Progress(3, {"ready": 2, "failed": 1})
+        return
+    stack: Stack = request.getfixturevalue("stack")
+    site = deployment.labels["loop"]
+    with DefaultAzureCredential() as credential:
+        registry = IoTHubRegistryManager.from_token_credential(stack.hub_hostname, credential)
+        for number, ready in enumerate((True, True, False)):
+            name = f"{site}-device-{number}"
+            registry.create_device_with_sas(name, KEY, KEY, "enabled", iot_edge=True)
+            registry.update_twin(name, Twin(tags={"site": site, "ready": ready}), "*")
+
+
+def test_a_deployment_applied_twice_is_there_once(cloud: Cloud, unique: str) -> None:
+    assert cloud.fleet.apply(layer(unique))
+    assert cloud.fleet.apply(layer(unique))
+    assert cloud.fleet.progress(f"{unique}-1") is not None
+
+
+def test_an_id_that_other_content_has_taken_is_said_and_left_alone(cloud: Cloud, unique: str) -> None:
+    ours, theirs = layer(unique, "1"), replace(layer(unique, "2"), id=f"{unique}-1")
+    assert cloud.fleet.apply(theirs)
+    assert not cloud.fleet.apply(ours)
+    assert cloud.fleet.apply(theirs)
+
+
+def test_the_order_of_the_content_s_keys_does_not_make_it_other_content(cloud: Cloud, unique: str) -> None:
+    ours = layer(unique)
+    assert cloud.fleet.apply(ours)
+    assert cloud.fleet.apply(replace(ours, content=dict(sorted(ours.content.items(), reverse=True))))
+
+
+def test_progress_counts_the_devices_that_each_metric_names(
+    cloud: Cloud, unique: str, request: pytest.FixtureRequest
+) -> None:
+    deployment = layer(unique)
+    cloud.fleet.apply(deployment)
+    assert cloud.fleet.progress(deployment.id) == Progress(0, {"ready": 0, "failed": 0})
+    join(cloud, request, deployment)
+    assert cloud.fleet.progress(deployment.id) == Progress(3, {"ready": 2, "failed": 1})
+
+
+def test_an_unknown_deployment_has_no_progress(cloud: Cloud, unique: str) -> None:
+    assert cloud.fleet.progress(unique) is None

@@ -1,0 +1,185 @@
+"""What functions/ports.py promises of Rows."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from functions.cloud.tables import _query
+from functions.ports import Value
+from functions.wiring import Cloud
+
+TABLE = "contract"
+ODD_KEYS = (
+    "edge#1/inference?",
+    "a/b\\c",
+    "flight-delays/ewr/2013-01-01.parquet",
+    "Zürich 東京 🚀",
+    "100%",
+    "%41",
+    "a_b",
+    "_x41",
+    "it's",
+    'say "so"',
+    "tab\tand\nline\x7f",
+    " ",
+    "..",
+    "aB",
+)
+VALUES: dict[str, Value] = {
+    "text": 'it\'s "so", 東京 🚀\n',
+    "nothing": "",
+    "long": "x" * 30_000,
+    "zero": 0,
+    "one": 1,
+    "small": -(2**31),
+    "large": 2**31,
+    "bytes_of_a_year": 3_000_000_000,
+    "largest": 2**63 - 1,
+    "smallest": -(2**63),
+    "yes": True,
+    "no": False,
+    "share": 0.1,
+    "whole": 2.0,
+    "tiny": 5e-324,
+    "packed": bytes(range(256)) * 240,
+    "empty": b"",
+    "at": datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC),
+    "on_the_second": datetime(2026, 3, 1, tzinfo=UTC),
+}
+
+
+def test_a_row_inserted_twice_is_there_once_with_its_first_values(cloud: Cloud, unique: str) -> None:
+    assert cloud.rows.insert(TABLE, unique, "k", row={"n": 1})
+    assert not cloud.rows.insert(TABLE, unique, "k", row={"n": 2})
+    assert not cloud.rows.insert(TABLE, unique, "k", row={"n": 1})
+    stored = cloud.rows.get(TABLE, unique, "k")
+    assert stored is not None
+    assert (stored.key, dict(stored.row)) == ("k", {"n": 1})
+
+
+def test_what_was_never_written_is_not_there(cloud: Cloud, unique: str) -> None:
+    assert cloud.rows.get(TABLE, unique, "k") is None
+    assert not list(cloud.rows.find(TABLE, unique))
+
+
+def test_partitions_and_keys_may_hold_any_text_and_come_in_its_order(cloud: Cloud, unique: str) -> None:
+    partition = f"{unique}/odd#one?%_"
+    for number, key in enumerate(ODD_KEYS):
+        assert cloud.rows.insert(TABLE, partition, key, row={"number": number})
+    found = list(cloud.rows.find(TABLE, partition))
+    assert [stored.key for stored in found] == sorted(ODD_KEYS)
+    assert {stored.key: stored.row["number"] for stored in found} == {key: n for n, key in enumerate(ODD_KEYS)}
+    for key in ODD_KEYS:
+        stored = cloud.rows.get(TABLE, partition, key)
+        assert stored is not None
+        assert stored.key == key
+    assert not list(cloud.rows.find(TABLE, f"{unique}/odd#one?%"))
+
+
+def test_every_kind_of_value_comes_back_as_it_went(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "k", row=VALUES)
+    stored = cloud.rows.get(TABLE, unique, "k")
+    assert stored is not None
+    assert stored.row == VALUES
+    assert {name: type(value) for name, value in stored.row.items()} == {
+        name: type(value) for name, value in VALUES.items()
+    }
+
+
+def test_a_time_of_another_zone_is_the_same_instant(cloud: Cloud, unique: str) -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=timezone(timedelta(hours=-5)))
+    cloud.rows.insert(TABLE, unique, "k", row={"at": at})
+    stored = cloud.rows.get(TABLE, unique, "k")
+    assert stored is not None
+    assert stored.row["at"] == at
+
+
+def test_a_row_is_replaced_whole_unless_it_changed_meanwhile(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "k", row={"n": 1, "old": "gone"})
+    seen = cloud.rows.get(TABLE, unique, "k")
+    assert seen is not None
+    assert cloud.rows.replace(TABLE, unique, stored=seen, row={"n": 2})
+    assert not cloud.rows.replace(TABLE, unique, stored=seen, row={"n": 3})
+    now = cloud.rows.get(TABLE, unique, "k")
+    assert now is not None
+    assert dict(now.row) == {"n": 2}
+
+
+def test_a_replacement_whose_answer_was_lost_counts_as_done(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "k", row={"n": 1})
+    seen = cloud.rows.get(TABLE, unique, "k")
+    assert seen is not None
+    mine = VALUES
+    assert cloud.rows.replace(TABLE, unique, stored=seen, row=mine)
+    assert cloud.rows.replace(TABLE, unique, stored=seen, row=mine)
+
+
+def test_of_two_who_replace_the_same_row_one_wins(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "k", row={"n": 1})
+    first, second = (cloud.rows.get(TABLE, unique, "k") for _ in range(2))
+    assert first is not None
+    assert second is not None
+    outcomes = [cloud.rows.replace(TABLE, unique, stored=seen, row={"n": n}) for n, seen in ((2, first), (3, second))]
+    assert outcomes == [True, False]
+
+
+def test_a_row_changed_by_somebody_else_cannot_be_replaced(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "k", row={"n": 1})
+    seen = cloud.rows.get(TABLE, unique, "k")
+    assert seen is not None
+    cloud.rows.change(TABLE, unique, keys=["k"], values={"by": "somebody"})
+    assert not cloud.rows.replace(TABLE, unique, stored=seen, row={"n": 2})
+
+
+def test_the_same_values_are_merged_into_many_rows(cloud: Cloud, unique: str) -> None:
+    keys = [f"upload/{n:03}" for n in range(205)]
+    for key in keys:
+        cloud.rows.insert(TABLE, unique, key, row={"generation": 0, "blob": key})
+    cloud.rows.change(TABLE, unique, keys=[*keys[:203], *keys[:3]], values={"generation": 7})
+    taken = list(cloud.rows.find(TABLE, unique, generation=7))
+    assert [stored.key for stored in taken] == keys[:203]
+    assert all(stored.row["blob"] == stored.key for stored in taken)
+    assert [stored.key for stored in cloud.rows.find(TABLE, unique, generation=0)] == keys[203:]
+
+
+def test_nothing_is_changed_when_there_are_no_keys(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "k", row={"n": 1})
+    cloud.rows.change(TABLE, unique, keys=[], values={"n": 2})
+    assert [dict(stored.row) for stored in cloud.rows.find(TABLE, unique)] == [{"n": 1}]
+
+
+@pytest.mark.parametrize("name", [name for name in VALUES if name not in ("long", "packed", "tiny")])
+def test_rows_are_found_by_the_value_they_hold(cloud: Cloud, unique: str, name: str) -> None:
+    cloud.rows.insert(TABLE, unique, "k", row=VALUES)
+    cloud.rows.insert(TABLE, unique, "other", row={"another": "row"})
+    wanted = {name: VALUES[name]}
+    assert [stored.key for stored in cloud.rows.find(TABLE, unique, **wanted)] == ["k"]
+    assert not list(cloud.rows.find(TABLE, f"{unique}-elsewhere", **wanted))
+
+
+@pytest.mark.parametrize(
+    "poison", ["x' or PartitionKey ne '", "' or 'a' eq 'a", "@PartitionKey", "x eq @blob", "%27 or true", ""]
+)
+def test_a_value_can_never_widen_the_question(cloud: Cloud, unique: str, poison: str) -> None:
+    for key in ("a", "b"):
+        cloud.rows.insert(TABLE, unique, key, row={"blob": key, "site": "ewr"})
+    assert not list(cloud.rows.find(TABLE, unique, blob=poison))
+    cloud.rows.insert(TABLE, unique, "c", row={"blob": poison, "site": "ewr"})
+    assert [stored.key for stored in cloud.rows.find(TABLE, unique, blob=poison, site="ewr")] == ["c"]
+
+
+def test_several_values_must_all_be_equal(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "a", row={"site": "ewr", "generation": 0})
+    cloud.rows.insert(TABLE, unique, "b", row={"site": "ewr", "generation": 1})
+    cloud.rows.insert(TABLE, unique, "c", row={"site": "jfk", "generation": 1})
+    assert [stored.key for stored in cloud.rows.find(TABLE, unique, site="ewr", generation=1)] == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("value", "term"),
+    [(0, "n eq 0"), (1, "n eq 1"), (0.0, "n eq 0.0"), (False, "n eq false"), (3_000_000_000, "n eq 3000000000L")],
+)
+def test_a_number_is_asked_for_as_a_number(value: Value, term: str) -> None:
+    query, parameters = _query("p", {"n": value})
+    assert query == f"PartitionKey eq @PartitionKey and {term}"
+    assert parameters == {"PartitionKey": "p"}
