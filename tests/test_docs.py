@@ -1,0 +1,279 @@
+"""The documents say what the code says: links, settings, loop files, events, functions, rules."""
+
+import ast
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from edge.settings import settings_from
+from functions import events, ports
+from functions.loops import Loop
+from functions.settings import Settings
+from laptop.cli import HOME
+from laptop.settings import app_settings
+from laptop.stack import Stack
+from laptop.subscriptions import subscriptions
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("", "docs", "docs/decisions", "laptop")
+DOCUMENTS = sorted(found for folder in FOLDERS for found in (ROOT / folder).glob("*.md"))
+REQUIRED = "\N{EN DASH}"
+STACK = Stack("127.0.0.1", HOME)
+FUNC_START_ONLY = {"AzureWebJobs.score_drift_on_telemetry.Disabled": "true"}
+HEARD = (events.Event, events.DataUploaded, events.RunEnded, events.ModelRegistered)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def rows(document: str) -> list[list[str]]:
+    """The cells of every table line, headings and rules included."""
+    lines = [line.strip() for line in document.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.removeprefix("|").removesuffix("|").split("|")] for line in lines]
+
+
+def coded(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def section(document: str, heading: str) -> str:
+    """From a heading to the next one, of whatever level."""
+    before, found, after = document.partition(f"\n{heading}")
+    assert found, f"there is no heading {heading!r} after {before[:40]!r}"
+    return re.split(r"\n#", after, maxsplit=1)[0]
+
+
+def anchors(document: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"(?ms)^```.*?^```", "", document), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@cache
+def indexed() -> dict[str, dict[str, Any]]:
+    """Name -> trigger of every function, as the worker library finds them in function_app.py."""
+    script = "import json, function_app as f; print(json.dumps({g.get_function_name(): g.get_trigger().get_dict_repr()"
+    script += " for g in f.app.get_functions()}, default=str))"
+    environment = {**os.environ, **app_settings(STACK), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    found = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    functions: dict[str, dict[str, Any]] = json.loads(found.stdout)
+    return functions
+
+
+def settings_of_triggers() -> set[str]:
+    options = [value for trigger in indexed().values() for value in trigger.values() if isinstance(value, str)]
+    return {name for option in options for name in re.findall(r"%([^%]+)%", option)}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        assert found.exists(), f"{path.name}: {target}"
+        if anchor:
+            assert anchor in anchors(found.read_text(encoding="utf-8")), f"{path.name}: {target}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_table_has_rows_as_wide_as_its_heading(path: Path) -> None:
+    widths: list[int] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        widths = [*widths, len(rows(line)[0])] if line.startswith("|") else []
+        assert len(set(widths)) <= 1, f"{path.name}: {line}"
+
+
+def test_every_app_setting_is_documented_and_every_documented_one_exists() -> None:
+    documented = {cells[0].strip("`") for cells in rows(section(text("docs/settings.md"), "## The function app"))[2:]}
+    of_app = {str(field.alias) for field in Settings.model_fields.values()} | settings_of_triggers()
+    connections = {
+        f"{trigger['connection']}__fullyQualifiedNamespace" for trigger in indexed().values() if "connection" in trigger
+    }
+    of_host = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME", "AzureWebJobs.<function>.Disabled"}
+    assert documented == of_app | connections | of_host
+
+
+def test_the_sample_settings_are_those_of_a_stack_and_say_where_func_start_differs() -> None:
+    sample = json.loads(text("local.settings.sample.json"))
+    assert sample["IsEncrypted"] is False
+    assert sample["Values"] == {**app_settings(STACK), **STACK.sdk_environment(), **FUNC_START_ONLY}
+
+
+def test_the_sample_settings_have_everything_that_must_be_set() -> None:
+    sample = json.loads(text("local.settings.sample.json"))["Values"]
+    required = {str(field.alias) for field in Settings.model_fields.values() if field.is_required()}
+    assert required | settings_of_triggers() <= set(sample)
+    assert set(FUNC_START_ONLY) <= {f"AzureWebJobs.{name}.Disabled" for name in indexed()}
+
+
+def test_every_setting_of_the_laptop_is_documented() -> None:
+    documented = {
+        name for cells in rows(section(text("docs/settings.md"), "### Only on a laptop")) for name in coded(cells[0])
+    }
+    assert set(STACK.sdk_environment()) <= documented
+
+
+def test_every_setting_of_the_edge_module_is_documented_with_its_default() -> None:
+    class Asked(dict[str, str]):
+        names: set[str] = set()  # noqa: RUF012 # one instance
+
+        def get(self, key: str, default: Any = None) -> Any:  # noqa: ANN401 # as dict has it
+            self.names.add(key)
+            return super().get(key, default)
+
+    asked = Asked(MODEL_STORE_URL="https://account.blob.core.windows.net/models/")
+    settings = settings_from(asked)
+    table = {
+        cells[0].strip("`"): cells[2] for cells in rows(section(text("docs/settings.md"), "## The edge module"))[2:]
+    }
+    assert set(table) == asked.names
+    for name, default in table.items():
+        plain = default.strip("`").replace(",", "")
+        if default not in ("required", "the model's name"):
+            assert plain == str(getattr(settings, name.lower())), name
+
+
+def loop_sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, dict[str, FieldInfo]]]:
+    yield name, model.model_fields
+    for field_name, field in model.model_fields.items():
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from loop_sections(kind, f"{name}.{field_name}".strip("."))
+
+
+LOOP_SECTIONS = dict(loop_sections(Loop, ""))
+
+
+@pytest.mark.parametrize("name", sorted(LOOP_SECTIONS.keys() - {""}))
+def test_every_field_of_a_loop_file_is_documented_with_its_default(name: str) -> None:
+    document = text("docs/loops.md")
+    inner = {"data.columns": "Each entry of `[data.columns]`", "rollout.ring": "Each `[[rollout.ring]]`"}
+    whole = section(document, f"## `[{name.partition('.')[0]}]`")
+    outer, _, nested = whole.partition(
+        next((start for at, start in inner.items() if at.startswith(name.partition(".")[0])), "\0")
+    )
+    table = {cells[0].strip("`"): cells[2] for cells in rows(nested if name in inner else outer)[2:]}
+    fields = LOOP_SECTIONS[name]
+    assert table == {
+        field: REQUIRED if about.is_required() else f"`{_toml(about.default)}`" for field, about in fields.items()
+    }
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:_}"
+    return json.dumps(value)
+
+
+def test_every_section_of_a_loop_file_is_documented() -> None:
+    assert set(re.findall(r"^## `\[(\w+)\]`", text("docs/loops.md"), re.MULTILINE)) == set(Loop.model_fields)
+
+
+def poison_codes() -> set[str]:
+    calls = [
+        node
+        for path in (ROOT / "functions").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+    keywords = [keyword for call in calls for keyword in call.keywords if keyword.arg == "code"]
+    return {str(keyword.value.value) for keyword in keywords if isinstance(keyword.value, ast.Constant)}
+
+
+def test_every_quarantine_code_is_documented_and_every_documented_one_exists() -> None:
+    documented = [cells[0].strip("`") for cells in rows(section(text("docs/events.md"), "## Quarantine codes"))[2:]]
+    assert sorted(documented) == sorted(poison_codes())
+
+
+def test_every_published_event_is_documented_with_its_fields() -> None:
+    table = {cells[0].strip("`"): coded(cells[4]) for cells in rows(section(text("docs/events.md"), "## Out"))[2:]}
+    published = {
+        one.__name__: one
+        for one in vars(events).values()
+        if isinstance(one, type) and issubclass(one, events.Event) and one not in HEARD
+    }
+    assert set(table) == set(published)
+    for name, one in published.items():
+        assert [field for field in table[name] if field in one.model_fields] == list(one.model_fields), name
+
+
+def test_every_function_is_in_the_loops_description() -> None:
+    table = {name for cells in rows(text("docs/loop.md")) if len(cells) > 3 for name in coded(cells[2])}
+    assert set(indexed()) <= table
+
+
+def test_every_function_that_events_wake_is_in_the_events_description() -> None:
+    woken = {name for name, trigger in indexed().items() if trigger["type"] in ("eventGridTrigger", "eventHubTrigger")}
+    assert {coded(cells[2])[0] for cells in rows(section(text("docs/events.md"), "## In"))[2:]} == woken
+
+
+def test_each_event_grid_function_has_its_subscription_and_no_other_has_one() -> None:
+    functions = {name for name, trigger in indexed().items() if trigger["type"] == "eventGridTrigger"}
+    subscribed = [one.endpoint.rpartition("=")[2] for one in subscriptions(STACK, telemetry=True)]
+    assert sorted(subscribed) == sorted(functions)
+
+
+def test_every_subscribed_event_type_is_documented() -> None:
+    documented = {name for cells in rows(section(text("docs/events.md"), "## In")) for name in coded(cells[0])}
+    assert documented == {kind for one in subscriptions(STACK, telemetry=True) for kind in one.filter.event_types}
+
+
+def test_the_ports_named_are_the_ports_there_are() -> None:
+    table = {cells[0].strip("`") for cells in rows(section(text("ARCHITECTURE.md"), "### Ports"))[2:]}
+    assert table == {
+        name for name, one in vars(ports).items() if getattr(one, "_is_protocol", False) and name != "Protocol"
+    }
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_make_target_named_exists(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    document = path.read_text(encoding="utf-8")
+    named = re.findall(r"(?m)(?:`|^\$? *)make ([a-z-]+)", document)
+    assert set(named) <= targets
+
+
+def test_the_forbidden_arrows_are_those_that_are_checked() -> None:
+    tool = tomllib.loads(text("pyproject.toml"))["tool"]
+    arrows = section(text("ARCHITECTURE.md"), "## Forbidden arrows")
+    assert re.findall(r"(?m)^- (.*)$", arrows) == [contract["name"] for contract in tool["importlinter"]["contracts"]]
+    banned = tool["ruff"]["lint"]["flake8-tidy-imports"]["banned-api"]
+    assert {cells[0].strip("`") for cells in rows(arrows)[2:]} == set(banned)
+
+
+def test_the_folder_map_names_what_is_there() -> None:
+    named = [name for cells in rows(section(text("ARCHITECTURE.md"), "## Folder map"))[2:] for name in coded(cells[0])]
+    assert named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_decisions_are_numbered_without_a_gap_and_have_their_four_parts() -> None:
+    decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
+    assert [path.name[:4] for path in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    for path in decisions:
+        document = path.read_text(encoding="utf-8")
+        assert document.startswith(f"# {path.name[:4]} · "), path.name
+        assert all(f"**{part}.**" in document for part in ("Context", "Decision", "Consequences")), path.name
+
+
+def test_tests_that_documents_name_exist() -> None:
+    named = {
+        name for path in DOCUMENTS for name in re.findall(r"`(tests/[\w/]+\.py)`", path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
