@@ -1,8 +1,10 @@
 """The command line on a laptop: what functions/operator/cli.py has everywhere, and a stack to try it on."""
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from functions.errors import LoopError
+from functions.loops import load
 from functions.operator.cli import app as operator
 from laptop.settings import app_settings
 from laptop.stack import Stack
-from laptop.up import CannotStart, Up, forget, free_stack
+from laptop.up import CannotStart, Up, claimed_stack, forget
 
 HOME = Path(".refluent/stack")
 DEMO_HOME = Path(".refluent/demo")
@@ -29,7 +32,8 @@ def attach(
     """Keep models on edge devices good. Commands use the settings in the environment, else the stack in --home."""
     saved = home / SETTINGS
     if "DATA_BLOB_ENDPOINT" not in os.environ and saved.is_file():
-        os.environ.update(json.loads(saved.read_text(encoding="utf-8")))
+        chosen = {name: os.environ[name] for name in ("LOOPS_FOLDER",) if name in os.environ}
+        os.environ.update({**json.loads(saved.read_text(encoding="utf-8")), **chosen})
 
 
 @operator.command()
@@ -40,23 +44,23 @@ def up(
 ) -> None:
     """Bring a stack up and keep it up until Ctrl-C; its state stays in --home."""
     home = Path(ctx.parent.params["home"] if ctx.parent else HOME).resolve()
-    stack = free_stack(home, address or _known_address(home))
-    with console.status("starting") as line:
-        stage = Up(stack, host=host, progress=line.update)
-        running = stage.__enter__()
-    try:
-        _save(stack)
-        console.print(_urls(stack, host=host))
-        console.print(
-            "[bold]up.[/] In another terminal: refluent watch, refluent send, refluent status. Ctrl-C ends it."
-        )
-        while True:
-            running.check()
-            time.sleep(1)
-    except KeyboardInterrupt:
-        console.print("stopping")
-    finally:
-        stage.__exit__(None, None, None)
+    folder = Path(os.environ.get("LOOPS_FOLDER", "loops")).resolve()
+    load(folder)  # a broken loop is said before anything starts
+    settings = {"LOOPS_FOLDER": str(folder)}
+    with contextlib.suppress(KeyboardInterrupt), claimed_stack(home, address or _known_address(home)) as stack:
+        os.environ.update({**stack_environment(stack), **settings})
+        with (
+            console.status("starting") as line,
+            Up(stack, host=host, progress=line.update, settings=settings) as running,
+        ):
+            line.stop()
+            _save(stack, settings)
+            console.print(_urls(stack, host=host))
+            said = "In another terminal: refluent watch, refluent send, refluent status. Ctrl-C ends it."
+            console.print(f"[bold]up.[/] {said}", soft_wrap=True)
+            while True:
+                running.check()
+                time.sleep(1)
 
 
 @operator.command()
@@ -68,13 +72,13 @@ def demo(
     from laptop.demo import tell  # noqa: PLC0415 # pyarrow and the flights take a second that no other command owes
 
     home = Path(f"{DEMO_HOME}-{os.getpid()}").resolve()
-    stack = free_stack(home, address)
-    os.environ.update(_environment(stack))
-    try:
-        figures = tell(stack, console)
-    except KeyboardInterrupt:
-        forget(home)
-        raise typer.Exit(130) from None
+    with claimed_stack(home, address) as stack:
+        os.environ.update(stack_environment(stack))
+        try:
+            figures = tell(stack, console)
+        except KeyboardInterrupt:
+            forget(home)
+            raise typer.Exit(130) from None
     forget(home)  # not after a failure: its logs are what there is to read
     if as_json:
         as_json.write_text(json.dumps(figures, indent=1), encoding="utf-8")
@@ -89,14 +93,14 @@ def run() -> None:
         raise SystemExit(2) from None
 
 
-def _environment(stack: Stack) -> dict[str, str]:
+def stack_environment(stack: Stack) -> dict[str, str]:
+    """What points the app, and every SDK under it, at a stack."""
     return {**app_settings(stack), **stack.sdk_environment()}
 
 
-def _save(stack: Stack) -> None:
-    settings = {**_environment(stack), "REFLUENT_ADDRESS": stack.address}
-    (stack.home / SETTINGS).write_text(json.dumps(settings, indent=1), encoding="utf-8")
-    os.environ.update(settings)
+def _save(stack: Stack, settings: Mapping[str, str]) -> None:
+    whole = {**stack_environment(stack), **settings, "REFLUENT_ADDRESS": stack.address}
+    (stack.home / SETTINGS).write_text(json.dumps(whole, indent=1), encoding="utf-8")
 
 
 def _known_address(home: Path) -> str | None:

@@ -17,7 +17,7 @@ from msrest.exceptions import HttpOperationError
 from functions.cloud.iothub import HubFleet
 from functions.loops import read
 from functions.rollout.manifest import base
-from laptop.stack import Stack
+from laptop.stack import DEVICE_PORTS, Stack
 
 CONTAINERS = ("landing", "manifests", "models", "quarantine", "deadletter", "azureml")
 FLEET = "new-york"
@@ -37,7 +37,7 @@ class Device:
     port: int
 
 
-DEVICES = (Device("ewr", 9001), Device("jfk", 9002), Device("lga", 9003))
+DEVICES = tuple(Device(site, port) for site, port in zip(("ewr", "jfk", "lga"), DEVICE_PORTS, strict=True))
 
 
 def device_key(stack: Stack, device: str) -> str:

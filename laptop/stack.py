@@ -21,10 +21,12 @@ BLOB_PORT, QUEUE_PORT, TABLE_PORT = 10000, 10001, 10002  # Azurite's own, so tha
 AZURITE_BLOB_PORT = 10010  # Azurite's blob service itself, behind the front that emits events
 HOST_PORT = 7071  # func start's own
 ML_PORT, HUB_PORT, EVENT_GRID_PORT, IDENTITY_PORT = 8441, 8442, 8443, 8444
+CLAIM_PORT = 10099  # no endpoint's: whoever listens on it has the address, also while its endpoints are coming up
 MQTT_PORT = 8883  # fixed in azure-iot-device, hence one loopback address per stack
+DEVICE_PORTS = (9001, 9002, 9003)  # where devices answer scoring requests
 PORTS = (
     BLOB_PORT, QUEUE_PORT, TABLE_PORT, AZURITE_BLOB_PORT, HOST_PORT,
-    ML_PORT, HUB_PORT, EVENT_GRID_PORT, IDENTITY_PORT, MQTT_PORT,
+    ML_PORT, HUB_PORT, EVENT_GRID_PORT, IDENTITY_PORT, MQTT_PORT, *DEVICE_PORTS,
 )  # fmt: skip
 
 

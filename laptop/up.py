@@ -1,12 +1,14 @@
 """A whole stack, up and down: Azurite, the services, the Functions host and the devices, in the order they need."""
 
 import shutil
+import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Self
 
 import httpx
@@ -14,7 +16,7 @@ import httpx
 from laptop.processes import Processes
 from laptop.provision import DEVICES, make_containers, register_devices
 from laptop.settings import app_settings
-from laptop.stack import PORTS, Stack
+from laptop.stack import CLAIM_PORT, PORTS, Stack
 from laptop.storage.front import azurite
 from laptop.tls import client_context, write_certificates
 
@@ -37,17 +39,26 @@ class CannotStart(Exception):
         super().__init__(f"{what}\n  because: {why}\n  fix: {fix}")
 
 
-def free_stack(home: Path, address: str | None = None) -> Stack:
-    """A stack on the given loopback address, or on the first one whose ports are all free.
+@contextmanager
+def claimed_stack(home: Path, address: str | None = None) -> Iterator[Stack]:
+    """A stack on the given loopback address, or on the first one whose ports are all free; claimed while in the block.
 
     Raises:
         CannotStart: Ports are taken.
     """
     for candidate in [address] if address else ADDRESSES:
         stack = Stack(candidate, home)
-        busy = stack.busy_ports()
-        if not busy:
-            return stack
+        with socket.socket() as claim:
+            try:
+                claim.bind((candidate, CLAIM_PORT))
+                claim.listen()
+            except OSError:
+                busy = [CLAIM_PORT]
+            else:
+                busy = stack.busy_ports()
+            if not busy:
+                yield stack
+                return
         if address:
             why = f"these ports have another listener: {', '.join(map(str, busy))}"
             fix = "stop it (is another stack running?), or choose another address with --address 127.0.0.2"
@@ -62,11 +73,20 @@ class Up:
     Args:
         stack: Where it lives; its state is kept there between runs.
         host: Run the Functions host too; without it, `func start` may.
+        settings: App settings that differ from `laptop.settings`.
         progress: Told what comes up.
     """
 
-    def __init__(self, stack: Stack, *, host: bool = True, progress: Progress = print) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        *,
+        host: bool = True,
+        progress: Progress = print,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         stack.home.mkdir(parents=True, exist_ok=True)
+        self._settings = {**app_settings(stack), **settings}
         self.stack, self._host, self._progress = stack, host, progress
         self.processes = Processes(stack)
 
@@ -105,7 +125,7 @@ class Up:
         self._python("cloud", "laptop.cloud", *services)
         if self._host:
             self._progress("the Functions host, with function_app.py")
-            self._python("host", "laptop.host", "--app", ".", extra=dict(app_settings(stack)))
+            self._python("host", "laptop.host", "--app", ".", extra=self._settings)
         self._wait(f"{stack.blob_url}?comp=list")
         self._wait(f"https://{stack.hub_hostname}/")
         with ThreadPoolExecutor() as pool:
@@ -129,7 +149,7 @@ class Up:
         Raises:
             RuntimeError: It failed.
         """
-        self.processes.run(name, [sys.executable, "-m", module, *arguments], app_settings(self.stack))
+        self.processes.run(name, [sys.executable, "-m", module, *arguments], self._settings)
 
     def _python(self, name: str, module: str, *arguments: str, extra: dict[str, str] | None = None) -> None:
         place = ("--address", self.stack.address, "--home", str(self.stack.home))

@@ -1,0 +1,86 @@
+"""The whole loop, twice round, on a few real days: every process, every protocol, no stand-in for anything."""
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("loop"), pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder = tmp_path_factory.mktemp("loop")
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-m",
+        "tests.loop.small",
+        str(folder / "home"),
+        str(folder / "told.json"),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=390)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return dict(json.loads((folder / "told.json").read_text()))
+
+
+def test_a_burst_starts_one_job_and_drift_the_second(told: dict[str, Any]) -> None:
+    first, second = told["rounds"]
+    assert (first["trigger"], first["jobs"], first["uploads"]) == ("data", 1, 24)
+    assert (second["trigger"], second["jobs"]) == ("drift", 1)
+    assert first["deliveries"] > first["uploads"], "nothing was delivered twice, so the burst proved nothing"
+
+
+def test_the_second_model_beats_the_first_and_each_reaches_canary_then_everywhere(told: dict[str, Any]) -> None:
+    first, second = told["rounds"]
+    assert (first["model_version"], second["model_version"]) == ("1", "2")
+    assert "lower than the champion's" in second["gate"]
+    for one in told["rounds"]:
+        canary, everywhere = one["deployment_ids"]
+        assert f"-{one['model_version']}-canary-" in canary
+        assert f"-{one['model_version']}-everywhere-" in everywhere
+
+
+def test_every_request_was_answered_through_both_swaps(told: dict[str, Any]) -> None:
+    scoring = told["scoring"]
+    assert scoring["requests"] > 500
+    assert scoring["failed"] == 0
+    assert scoring["versions"] == ["1", "2"]
+
+
+def test_the_drift_is_explained_by_feature_direction_and_size(told: dict[str, Any]) -> None:
+    assert told["drift"]["feature"] == "temp"
+    assert "share above" in told["drift"]["explanation"]
+
+
+def test_a_model_registered_by_hand_is_held(told: dict[str, Any]) -> None:
+    assert told["held_models"] == 1
+    (loop,) = told["status"]
+    assert loop["rollouts"] == {"1": "done", "2": "done", "3": "awaiting approval"}
+
+
+def test_nothing_left_this_computer(told: dict[str, Any]) -> None:
+    assert told["requests_outside_loopback"] == 0
+
+
+def test_why_tells_an_upload_s_whole_story(told: dict[str, Any]) -> None:
+    decisions = [entry["decision"] for entry in told["why"]]
+    story = ["Launch", "Register", "Deploy", "Advance", "Finish"]
+    assert [decision for decision in decisions if decision in story] == story
+    assert told["unknown"] == 404
+
+
+def test_poison_in_a_batch_is_set_aside_and_its_neighbour_counted(told: dict[str, Any]) -> None:
+    assert told["posted"] == 202
+    codes = sorted(name.split("/")[1] for name in told["quarantined"])
+    assert codes == ["EG_SCHEMA", "EG_TOPIC_NOT_ALLOWED"]
+    assert told["status"][0]["pending"] == 1
+
+
+def test_no_function_failed_on_the_way(told: dict[str, Any]) -> None:
+    assert {name: books["failed"] for name, books in told["invocations"].items() if books["failed"]} == {}
