@@ -64,7 +64,7 @@ def decide(outcome: JobOutcome, report: Report | None, gate: Gate) -> Decision:
     if outcome.status != "completed":
         return GiveUp(f"the job {outcome.status}{': ' + outcome.detail if outcome.detail else ''}")
     if report is None:
-        return GiveUp("the job wrote no report")
+        return GiveUp("the job wrote no usable model and report")
     if report.champion is None:
         return _against_baseline(report, gate)
     return _against_champion(gain(report.challenger, report.champion, gate.confidence), gate)

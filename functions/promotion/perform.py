@@ -41,11 +41,15 @@ def look(here: Cloud, loop: Loop, job: Stored) -> Look:
     """Ask the service, not the event; read the report of a job that completed."""
     generation = f"{loop.name}#{job.row['generation']!s}"
     outcome = here.trainer.outcome(job.key)
-    data = here.blobs.read(OUTPUTS, f"{outcome.outputs['report']}/report.json") if "report" in outcome.outputs else None
+    if outcome.status != "completed":
+        return Look(job, generation, outcome, None)
+    data = here.blobs.read(OUTPUTS, f"{outcome.outputs['report']}/report.json")
+    problem = _unusable(here.blobs, outcome.outputs["model"])
     try:
-        return Look(job, generation, outcome, read(data) if data is not None else None)
+        report = read(data) if data is not None and not problem else None
     except Poison as poison:
         return Look(job, generation, outcome, None, poison.why)
+    return Look(job, generation, outcome, report, problem)
 
 
 def perform(decision: Decision, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
@@ -108,6 +112,18 @@ def _store(blobs: Blobs, source: str, folder: str) -> Mapping[str, str]:
     digests["files.json"] = sha256(files).hexdigest()
     digests["profile"] = Profile.from_json((contents["profile.json"] or b"").decode()).hash
     return digests
+
+
+def _unusable(blobs: Blobs, folder: str) -> str:
+    """What is wrong with the model folder a job wrote; "" if nothing is."""
+    missing = [name for name in FILES if blobs.facts(OUTPUTS, f"{folder}/{name}") is None]
+    if missing:
+        return f"its model folder lacks {', '.join(missing)}"
+    try:
+        Profile.from_json((blobs.read(OUTPUTS, f"{folder}/profile.json") or b"").decode())
+    except ValueError as problem:
+        return f"profile.json: {problem}"
+    return ""
 
 
 def _close(here: Cloud, loop: Loop, seen: Look, *, state: str) -> None:

@@ -93,6 +93,25 @@ def test_a_report_with_missing_or_unreal_numbers_fails_closed(here: FakeCloud, r
     assert (entry.decision, here.announcer.kinds()) == ("GiveUp", ["ModelRejected"])
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "profile.json"])
+def test_a_model_folder_that_no_device_could_load_is_given_up(here: FakeCloud, name: str) -> None:
+    complete(here)
+    del here.blobs.blobs["azureml", f"out/model/{name}"]
+    judge_on_run_ended(run_completed(JOB))
+    assert not here.registry.models
+    (entry,) = entries(here.rows, ["flight-delays"])
+    assert entry.decision == "GiveUp"
+    assert name in entry.reason
+
+
+def test_an_unsound_profile_is_given_up_with_its_reason(here: FakeCloud) -> None:
+    complete(here)
+    here.blobs.blobs["azureml", "out/model/profile.json"] = b"{}"
+    judge_on_run_ended(run_completed(JOB))
+    (entry,) = entries(here.rows, ["flight-delays"])
+    assert (entry.decision, "profile.json" in entry.reason) == ("GiveUp", True)
+
+
 def test_a_script_that_failed_ends_as_a_decision_not_a_traceback(here: FakeCloud) -> None:
     here.trainer.ended[JOB] = JobOutcome("failed", detail="prepare: no usable file")
     judge_on_run_ended(run_completed(JOB))
