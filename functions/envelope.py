@@ -1,7 +1,6 @@
 """Wire message -> typed event, or Poison, or Ignored: the only untyped border."""
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -22,10 +21,15 @@ type Message = func.EventGridEvent | func.CloudEvent
 
 UPLOAD_APIS = {"PutBlob", "PutBlockList", "CopyBlob", "PutBlobFromUrl", "FlushWithClose", "SftpCommit"}
 BLOB_SUBJECT = re.compile(r"^/blobServices/default/containers/([a-z0-9$-]{3,63})/blobs/(.{1,1024})$", re.DOTALL)
+SHOWN = 500  # characters of a stranger's text in a reason
 TELEMETRY_LIMIT = 256 * 1024  # bytes; IoT Hub's own limit for a device message
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
-Short = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Short = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}\Z")]
+
+
+class _Versioned(msgspec.Struct):
+    v: int
 
 
 class Telemetry(msgspec.Struct, frozen=True):
@@ -37,8 +41,8 @@ class Telemetry(msgspec.Struct, frozen=True):
     v: int
     loop: Short
     model: Short
-    version: Annotated[str, msgspec.Meta(pattern="^[0-9]{1,9}$")]
-    profile: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}\Z")]
+    profile: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
     epoch: Short
     sequence: Count
     rows: Count
@@ -66,7 +70,7 @@ class TelemetryReceived:
         """
         try:
             return base64.b64decode(self.telemetry.sketch, validate=True)
-        except binascii.Error as problem:
+        except ValueError as problem:
             raise _unusable("telemetry", self.device, why=f"sketch: {problem}", code="TEL_TYPE") from problem
 
 
@@ -151,7 +155,7 @@ def read_device_event(message: Message, settings: Settings) -> TelemetryReceived
     identity = {str(name).removeprefix("iothub-"): str(value) for name, value in system.items()}
     try:
         raw = base64.b64decode(body, validate=True) if isinstance(body, str) else json.dumps(body).encode()
-    except binascii.Error as problem:
+    except ValueError as problem:
         raise _unusable("event", header.id, why="data.body is neither JSON nor base64", code="TEL_JSON") from problem
     return _telemetry(raw, identity)
 
@@ -211,7 +215,10 @@ def _blob_subject(header: _Header) -> tuple[str, str]:
 
 
 def _same_blob(header: _Header, upload: DataUploaded, settings: Settings) -> None:
-    url, ours = urlsplit(str(header.data.get("url", ""))), urlsplit(settings.blob_endpoint)
+    try:
+        url, ours = urlsplit(str(header.data.get("url", ""))), urlsplit(settings.blob_endpoint)
+    except ValueError as problem:
+        raise _unusable("event", header.id, why=f"its url is none: {problem}", code="BLOB_HOST") from problem
     hosts = {ours.netloc, ours.netloc.replace(".blob.", ".dfs.", 1)}
     if url.scheme != "https" or url.netloc not in hosts:
         raise _unusable("event", header.id, why=f"its url is on {url.netloc or 'no host'}", code="BLOB_HOST")
@@ -228,7 +235,8 @@ def _telemetry(body: bytes, identity: Mapping[str, str]) -> TelemetryReceived:
     try:
         telemetry = msgspec.json.decode(body, type=Telemetry)
     except msgspec.ValidationError as problem:
-        raise _unusable("telemetry", device, why=str(problem), code="TEL_TYPE") from problem
+        code = "TEL_TYPE" if _version(body) in (1, None) else "TEL_SCHEMA_VERSION"
+        raise _unusable("telemetry", device, why=str(problem), code=code) from problem
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:
         raise _unusable("telemetry", device, why=str(problem), code="TEL_JSON") from problem
     if telemetry.v != 1:
@@ -236,6 +244,19 @@ def _telemetry(body: bytes, identity: Mapping[str, str]) -> TelemetryReceived:
     return TelemetryReceived(device, module, telemetry)
 
 
+def _version(body: bytes) -> int | None:
+    """The version a body claims; None if it claims none."""
+    try:
+        return msgspec.json.decode(body, type=_Versioned).v
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+
+
 def _unusable(kind: str, name: str, *, why: str, code: str) -> Poison:
     fix = "look at the original in the quarantine container; docs/events.md shows what is expected"
-    return Poison(f"{kind} {name} is not usable", why=why, fix=fix, code=code)
+    return Poison(f"{kind} {_shown(name)} is not usable", why=_shown(why), fix=fix, code=code)
+
+
+def _shown(text: str) -> str:
+    """A stranger's text as one line of a log, a journal or an event: short, and without control characters."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:SHOWN])

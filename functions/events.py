@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field
 
-Bytes = Annotated[int, Field(ge=0)]
+Bytes = Annotated[int, Field(ge=0, lt=2**63)]
+ETag = Annotated[str, Field(pattern=r"^[!-~]{1,256}$")]
+Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}$", coerce_numbers_to_str=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 
 
@@ -26,7 +28,7 @@ class DataUploaded(Event):
     container: str
     blob: str
     api: str
-    etag: str = Field(alias="eTag", min_length=1)
+    etag: ETag = Field(alias="eTag")
     size_bytes: Bytes = Field(alias="contentLength")
     blob_type: str = Field(alias="blobType")
 
@@ -48,9 +50,7 @@ class ModelRegistered(Event):
     """
 
     model: Name = Field(validation_alias=AliasChoices("ModelName", "modelName"))
-    version: Annotated[str, Field(pattern=r"^[0-9]{1,9}$", coerce_numbers_to_str=True)] = Field(
-        validation_alias=AliasChoices("ModelVersion", "modelVersion")
-    )
+    version: Version = Field(validation_alias=AliasChoices("ModelVersion", "modelVersion"))
 
 
 # What we tell the world, as CloudEvents on the custom topic
@@ -108,7 +108,7 @@ class DriftDetected(Event):
 
     loop: str
     device: str
-    version: str
+    version: Version
     feature: str
     explanation: str
     at: AwareDatetime

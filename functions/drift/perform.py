@@ -25,7 +25,7 @@ DEVICES, MODELS = "devices", "models"
 log = logging.getLogger("refluent.drift")
 TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare, and each try re-reads
 PROFILES_KEPT = 64
-_profiles: dict[str, Profile] = {}  # by their own hash, so that an entry can never be stale
+_profiles: dict[tuple[str, str, str], Profile] = {}  # by model, version and their own hash: never stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,10 @@ def count(here: Cloud, windows: Iterable[Window], now: datetime) -> None:
     Raises:
         Transient: Another owner kept changing the same device.
     """
-    by_device: Mapping[str, list[Window]] = defaultdict(list)
+    by_device: Mapping[tuple[str, str], list[Window]] = defaultdict(list)
     for window in windows:
-        by_device[window.key.device].append(window)
-    for device, theirs in by_device.items():
+        by_device[window.loop.name, window.key.device].append(window)
+    for (_, device), theirs in by_device.items():
         if not any(_fold(here, device, theirs, now) for _ in range(TRIES)):
             why, fix = f"its row changed {TRIES} times meanwhile", "wait for the redelivery"
             raise Transient(f"device {device} could not be counted", why=why, fix=fix)
@@ -76,10 +76,12 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
     decision: Decision | None = None
     for window in windows:
         profile = window.sketch.profile
-        state, decision = decide(state, window.sketch, window.key, profile=profile, settings=_watched(loop))
-        if isinstance(decision, Drifted) and decision.is_news:
-            _tell(here, loop, window.key, decision, now=now)  # before the state is kept: told twice beats never told
-    if state is None or decision is None:
+        after, verdict = decide(state, window.sketch, window.key, profile=profile, settings=_watched(loop))
+        if isinstance(verdict, Drifted) and verdict.is_news:
+            _tell(here, loop, window.key, verdict, now=now)  # before the state is kept: told twice beats never told
+        if after is not state:
+            state, decision = after, verdict
+    if state is None or decision is None:  # nothing new: what the row says of the newest window stays
         return True
     row: Row = {"state": state.to_bytes(), "at": now, "version": state.version, "decision": type(decision).__name__}
     row = {**row, "reason": decision.reason[:1000]}
@@ -101,17 +103,25 @@ def _tell(here: Cloud, loop: Loop, key: MessageKey, drift: Drifted, *, now: date
 
 
 def _profile(here: Cloud, key: MessageKey) -> Profile:
-    if key.profile not in _profiles:
+    name = (key.model, key.version, key.profile)
+    if name not in _profiles:
         data = here.blobs.read(MODELS, f"{key.model}/{key.version}/profile.json")
-        profile = Profile.from_json(data.decode()) if data else None
+        try:
+            profile = Profile.from_json(data.decode()) if data else None
+        except ValueError as problem:
+            raise _unknown(key, why=f"the profile of {key.model}:{key.version} is damaged: {problem}") from problem
         if profile is None or profile.hash != key.profile:
-            why = f"{key.model}:{key.version} has profile {profile.hash if profile else 'none'}, not {key.profile}"
-            fix = "see which model the device runs: refluent why " + key.device.split("/", maxsplit=1)[0]
-            raise Poison(f"telemetry of {key.device} names an unknown model", why=why, fix=fix, code="TEL_MODEL")
+            told = profile.hash if profile else "none"
+            raise _unknown(key, why=f"{key.model}:{key.version} has profile {told}, not {key.profile}")
         if len(_profiles) >= PROFILES_KEPT:
             _profiles.clear()
-        _profiles[key.profile] = profile
-    return _profiles[key.profile]
+        _profiles[name] = profile
+    return _profiles[name]
+
+
+def _unknown(key: MessageKey, *, why: str) -> Poison:
+    fix = "see which model the device runs: refluent why " + key.device.split("/", maxsplit=1)[0]
+    return Poison(f"telemetry of {key.device} names an unknown model", why=why, fix=fix, code="TEL_MODEL")
 
 
 def _sketch(data: bytes, profile: Profile, key: MessageKey) -> Sketch:
