@@ -21,9 +21,9 @@ check: .venv/.ready ## formatting, lint, types, architecture, spelling, dependen
 	@.venv/bin/ruff format --check --quiet $(CODE)
 	@.venv/bin/ruff check --quiet $(CODE)
 	@.venv/bin/mypy
-	@.venv/bin/lint-imports --no-logo | tail -4
+	@said=$$(.venv/bin/lint-imports) || { echo "$$said"; exit 1; }
 	@.venv/bin/codespell
-	@.venv/bin/deptry --no-ansi . 2>&1 | tail -1
+	@said=$$(.venv/bin/deptry --no-ansi . 2>&1) || { echo "$$said"; exit 1; }
 	@laptop/requirements.sh --check
 
 format: .venv/.ready ## format and mend what can be mended

@@ -102,10 +102,11 @@ def test_two_stacks_run_side_by_side_and_a_killed_owner_takes_its_processes_alon
     with running(tmp_path / "one") as one, running(tmp_path / "two") as two:
         say(one, "up.")
         say(two, "up.")
-        addresses = [
-            json.loads((tmp_path / name / "settings.json").read_text())["REFLUENT_ADDRESS"] for name in ("one", "two")
-        ]
-        assert addresses[0] != addresses[1]
+        taken = address_of(tmp_path / "two")
+        assert address_of(tmp_path / "one") != taken
+        named = pytest.raises(CannotStart, match=f"(?s)cannot listen on {taken}.*10099.*fix: ")
+        with named, claimed_stack(tmp_path / "three", taken):
+            pass
         one.kill()
         one.wait()
         eventually_gone(tmp_path / "one")
@@ -113,9 +114,8 @@ def test_two_stacks_run_side_by_side_and_a_killed_owner_takes_its_processes_alon
 
 
 def test_a_broken_loop_file_stops_the_start_with_its_line(tmp_path: Path) -> None:
-    broken = (
-        Path("loops/flight-delays.toml").read_text(encoding="utf-8").replace("jobs_per_day = 2", "jobs_per_day = 0")
-    )
+    sample = Path("loops/flight-delays.toml").read_text(encoding="utf-8")
+    broken = sample.replace("jobs_per_day = 2", "jobs_per_day = 0")
     folder = tmp_path / "loops"
     folder.mkdir()
     (folder / "flight-delays.toml").write_text(broken, encoding="utf-8")
