@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from functions.errors import Refused
+from functions.errors import LoopError, Refused
 
 UNITS = {"s": "seconds", "min": "minutes", "hour": "hours", "day": "days"}
 
@@ -153,6 +153,22 @@ def load(folder: Path) -> Mapping[str, Loop]:
     if not loops:
         raise Refused(f"no loop in {folder}/", why="the folder has no .toml file", fix="add one; see docs/loops.md")
     return loops
+
+
+def each(loops: Mapping[str, Loop], act: Callable[[Loop], None]) -> None:
+    """Act on every loop; one that fails does not keep its neighbours waiting.
+
+    Raises:
+        ExceptionGroup: What failed, once every loop had its turn.
+    """
+    failed: list[LoopError] = []
+    for loop in loops.values():
+        try:
+            act(loop)
+        except LoopError as problem:
+            failed.append(problem)
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} of {len(loops)} loops could not go on", failed)
 
 
 def read(path: Path) -> Loop:

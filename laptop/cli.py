@@ -16,7 +16,7 @@ from functions.errors import LoopError
 from functions.loops import load
 from functions.operator.cli import app as operator
 from laptop.settings import app_settings
-from laptop.stack import Stack
+from laptop.stack import MQTT_PORT, Stack
 from laptop.up import CannotStart, Up, claimed_stack, forget
 
 HOME = Path(".refluent/stack")
@@ -41,6 +41,7 @@ def up(
     ctx: typer.Context,
     address: Annotated[str | None, typer.Option(help="Loopback address; default: the first with free ports.")] = None,
     host: Annotated[bool, typer.Option(help="Run the Functions host; without it, func start may.")] = True,  # noqa: FBT002 # typer's flags
+    as_json: Annotated[bool, typer.Option("--json", help="Print the URLs as JSON, on one line.")] = False,  # noqa: FBT002 # as above
 ) -> None:
     """Bring a stack up and keep it up until Ctrl-C; its state stays in --home."""
     home = Path(ctx.parent.params["home"] if ctx.parent else HOME).resolve()
@@ -55,9 +56,10 @@ def up(
         ):
             line.stop()
             _save(stack, settings)
-            console.print(_urls(stack, host=host))
-            said = "In another terminal: refluent watch, refluent send, refluent status. Ctrl-C ends it."
-            console.print(f"[bold]up.[/] {said}", soft_wrap=True)
+            if as_json:
+                typer.echo(json.dumps(_urls(stack, host=host)))
+            else:
+                _greet(stack, host=host)
             while True:
                 running.check()
                 time.sleep(1)
@@ -108,13 +110,22 @@ def _known_address(home: Path) -> str | None:
     return json.loads(saved.read_text(encoding="utf-8"))["REFLUENT_ADDRESS"] if saved.is_file() else None
 
 
-def _urls(stack: Stack, *, host: bool) -> Table:
+def _urls(stack: Stack, *, host: bool) -> dict[str, str]:
+    return {
+        "Functions host": stack.host_url if host else "not started: run func start",
+        "Blob Storage": stack.blob_url,
+        "Table Storage": stack.table_url,
+        "Event Grid topic": stack.topic_url,
+        "Azure Machine Learning": stack.ml_url,
+        "IoT Hub": f"https://{stack.hub_hostname}, MQTT on {MQTT_PORT}",
+        "state and logs": str(stack.home),
+    }
+
+
+def _greet(stack: Stack, *, host: bool) -> None:
     table = Table(show_header=False, box=None)
-    table.add_row("Functions host", f"{stack.host_url}/api/status" if host else "not started: run func start")
-    table.add_row("Blob Storage", stack.blob_url)
-    table.add_row("Table Storage", stack.table_url)
-    table.add_row("Event Grid topic", stack.topic_url)
-    table.add_row("Azure Machine Learning", stack.ml_url)
-    table.add_row("IoT Hub", f"https://{stack.hub_hostname}, MQTT on 8883")
-    table.add_row("state and logs", str(stack.home))
-    return table
+    for name, url in _urls(stack, host=host).items():
+        table.add_row(name, url)
+    console.print(table)
+    said = "In another terminal: refluent watch, refluent send, refluent status. Ctrl-C ends it."
+    console.print(f"[bold]up.[/] {said}", soft_wrap=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from functions.errors import Refused
-from functions.loops import load, read
+from functions.loops import Loop, each, load, read
 
 SAMPLE = Path("loops/flight-delays.toml")
 
@@ -55,3 +55,19 @@ def test_the_line_named_is_the_line_that_is_wrong(tmp_path: Path) -> None:
 def test_a_folder_without_loops_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no loop in"):
         load(tmp_path)
+
+
+def test_a_loop_that_fails_does_not_keep_its_neighbours_waiting() -> None:
+    loop, turns = read(SAMPLE), list[str]()
+
+    def act(one: Loop) -> None:
+        turns.append(one.loop.purpose)
+        if one.loop.purpose == "first":
+            raise Refused("no", why="because", fix="mend it")
+
+    named = {
+        n: loop.model_copy(update={"loop": loop.loop.model_copy(update={"purpose": n})}) for n in ("first", "last")
+    }
+    with pytest.raises(ExceptionGroup, match="1 of 2 loops"):
+        each(named, act)
+    assert turns == ["first", "last"]

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import azure.functions as func
 
 from functions.envelope import read_run
+from functions.loops import Loop, each
 from functions.promotion.decide import decide
 from functions.promotion.perform import look, perform, started
 from functions.quarantine import acknowledging
@@ -28,9 +29,11 @@ def judge_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the hos
 
 
 def _judge(here: Cloud, *, run: str | None) -> None:
-    for loop in here.settings.loops.values():
+    def judge(loop: Loop) -> None:
         for job in started(here, loop):
             if run in (None, job.key):
                 seen = look(here, loop, job)
                 decision = decide(seen.outcome, seen.report, loop.gate)
                 perform(decision, here, loop, seen=seen, now=datetime.now(UTC))
+
+    each(here.settings.loops, judge)

@@ -90,4 +90,6 @@ def _within_means(backlog: Backlog, policy: Retrain, now: datetime, *, drifted: 
         return HoldForBudget(f"{len(recent)} of {policy.jobs_per_day} jobs were started in the last 24 hours")
     if drifted:
         return Launch("drift", f"drift on {'; '.join(sorted(backlog.drift))}; {backlog.files} new files")
-    return Launch("data", f"{backlog.files} new files, and none for {policy.quiet_for.total_seconds():.0f} s")
+    quiet = backlog.last_at is not None and now - backlog.last_at >= policy.quiet_for
+    settled = f"none for {policy.quiet_for.total_seconds():.0f} s" if quiet else "the longest wait is over"
+    return Launch("data", f"{backlog.files} new files, and {settled}")

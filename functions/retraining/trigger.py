@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import azure.functions as func
 
 from functions.envelope import read_drift, read_upload
+from functions.loops import Loop, each
 from functions.quarantine import acknowledging
 from functions.retraining.decide import decide
 from functions.retraining.ledger import admit, ask, count, owner
@@ -37,7 +38,10 @@ def request_retraining_on_drift(message: func.EventGridEvent) -> None:
 def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
     """Re-read the truth of every loop, so that a lost event loses nothing; train if the backlog is worth it."""
     here, now = cloud(), datetime.now(UTC)
-    for loop in here.settings.loops.values():
+
+    def turn(loop: Loop) -> None:
         seen = look(here.rows, loop)
         decision = decide(seen.backlog, loop.retrain, now)
         perform(decision, here, loop, seen=seen, now=now)
+
+    each(here.settings.loops, turn)

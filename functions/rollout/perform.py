@@ -67,6 +67,13 @@ def admit(admission: Admission, here: Cloud, loop: Loop, *, model: ModelVersion,
             _journal(here, loop, model.version, type(admission).__name__, reason=reason, now=now)
 
 
+def overlooked(here: Cloud, loop: Loop) -> list[ModelRegistered]:
+    """Versions that our jobs registered and no event told of, or not yet."""
+    known = {int(found.key) for found in here.rows.find(ROLLOUTS, loop.name)}
+    made = [int(str(job.row["version"])) for job in here.rows.find(JOBS, loop.name, state="registered")]
+    return [ModelRegistered(model=loop.name, version=str(version)) for version in sorted(made) if version not in known]
+
+
 def rolling(here: Cloud, loop: Loop) -> list[Rolling]:
     """Every rollout of a loop that is under way."""
     found = list(here.rows.find(ROLLOUTS, loop.name))

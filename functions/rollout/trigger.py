@@ -5,9 +5,11 @@ from datetime import UTC, datetime
 import azure.functions as func
 
 from functions.envelope import read_registration
+from functions.events import ModelRegistered
+from functions.loops import Loop, each
 from functions.quarantine import acknowledging
 from functions.rollout import decide, perform
-from functions.wiring import cloud
+from functions.wiring import Cloud, cloud
 
 blueprint = func.Blueprint()
 
@@ -18,18 +20,26 @@ def deploy_on_model_registered(message: func.EventGridEvent) -> None:
     here, now = cloud(), datetime.now(UTC)
     with acknowledging(here, "deploy_on_model_registered", message):
         registered = read_registration(message, here.settings)
-        loop = here.settings.loops[registered.model]
-        seen = perform.look(here, loop, registered)
-        admission = decide.admit(seen.model, job_registered=seen.job_registered, newest=seen.newest)
-        perform.admit(admission, here, loop, model=seen.model, now=now)
+        _admit(here, here.settings.loops[registered.model], registered, now)
 
 
 @blueprint.timer_trigger(arg_name="timer", schedule="%LOOP_SCHEDULE%")
 def advance_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
-    """Look at every rollout under way; ring by ring, it goes on as the devices report."""
+    """Start rollouts whose event was lost; look at every rollout under way, which goes on as the devices report."""
     here, now = cloud(), datetime.now(UTC)
-    for loop in here.settings.loops.values():
+
+    def turn(loop: Loop) -> None:
+        for registered in perform.overlooked(here, loop):
+            _admit(here, loop, registered, now)
         for seen in perform.rolling(here, loop):
             rings, since = loop.rollout.ring, seen.since
             step = decide.step(rings, seen.ring, since=since, progress=seen.progress, newest=seen.newest, now=now)
             perform.go_on(step, here, loop, seen=seen, now=now)
+
+    each(here.settings.loops, turn)
+
+
+def _admit(here: Cloud, loop: Loop, registered: ModelRegistered, now: datetime) -> None:
+    seen = perform.look(here, loop, registered)
+    admission = decide.admit(seen.model, job_registered=seen.job_registered, newest=seen.newest)
+    perform.admit(admission, here, loop, model=seen.model, now=now)

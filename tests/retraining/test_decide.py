@@ -44,7 +44,7 @@ def test_a_burst_that_is_still_landing_is_not_cut_in_two() -> None:
 
 def test_a_drip_that_never_goes_quiet_is_cut_at_the_longest_wait() -> None:
     dripping = backlog(90, first_at=NOW - timedelta(minutes=2), last_at=NOW)
-    assert isinstance(decide(dripping, POLICY, NOW), Launch)
+    assert decide(dripping, POLICY, NOW) == Launch("data", "90 new files, and the longest wait is over")
 
 
 def test_new_data_alone_waits_for_the_cool_down_and_drift_does_not() -> None:
