@@ -11,7 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from functions import loops
 from functions.errors import Refused
 
-ArmId = Annotated[str, Field(pattern=r"^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+$")]
+ARM_ID = r"(?i)^/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/{}/[^/\s]+$"  # in any case, as Azure takes it
+AccountId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.Storage/storageAccounts"))]
+WorkspaceId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.MachineLearningServices/workspaces"))]
+HubId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.Devices/IotHubs"))]
 HttpsUrl = Annotated[str, Field(pattern=r"^https://[^\s/?#@]+(/[^\s?#]*)?$")]
 
 
@@ -22,11 +25,11 @@ class Settings(BaseModel):
 
     blob_endpoint: HttpsUrl = Field(alias="DATA_BLOB_ENDPOINT", description="blob service of the data account")
     table_endpoint: HttpsUrl = Field(alias="DATA_TABLE_ENDPOINT", description="table service of the data account")
-    account_id: ArmId = Field(alias="DATA_ACCOUNT_ID", description="ARM id of the data account")
-    workspace_id: ArmId = Field(alias="AZUREML_WORKSPACE_ID", description="ARM id of the Azure ML workspace")
+    account_id: AccountId = Field(alias="DATA_ACCOUNT_ID", description="ARM id of the data account")
+    workspace_id: WorkspaceId = Field(alias="AZUREML_WORKSPACE_ID", description="ARM id of the Azure ML workspace")
     topic_endpoint: HttpsUrl = Field(alias="EVENT_TOPIC_ENDPOINT", description="custom Event Grid topic")
     hub_hostname: str = Field(alias="IOTHUB_HOSTNAME", pattern=r"^[A-Za-z0-9.:-]+$", description="host of the IoT Hub")
-    hub_id: ArmId = Field(alias="IOTHUB_ID", description="ARM id of the IoT Hub")
+    hub_id: HubId = Field(alias="IOTHUB_ID", description="ARM id of the IoT Hub")
     loops_folder: Path = Field(Path("loops"), alias="LOOPS_FOLDER", description="folder of the loop files")
     identity_client_id: str | None = Field(
         None, alias="AZURE_CLIENT_ID", description="client id of the app's user-assigned identity"
@@ -39,14 +42,14 @@ class Settings(BaseModel):
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read and check the settings and every loop file.
+    """Read and check the settings and every loop file; a blank setting is a missing one.
 
     Raises:
         Refused: A setting is missing or unusable, or a loop file is broken.
     """
     known = {str(field.alias): environment.get(str(field.alias)) for field in Settings.model_fields.values()}
     try:
-        settings = Settings.model_validate({name: value for name, value in known.items() if value is not None})
+        settings = Settings.model_validate({name: value for name, value in known.items() if value})
     except ValidationError as problem:
         wrong = [f"{error['loc'][0]}: {error['msg']}" for error in problem.errors(include_url=False)]
         raise Refused(

@@ -35,8 +35,8 @@ log = logging.getLogger("refluent.cloud.ml")
 @cache
 def workspace(arm_id: str, credential: TokenCredential) -> MLClient:
     """The workspace's client, one per process."""
-    parts = dict(zip(*[iter(arm_id.strip("/").split("/"))] * 2, strict=True))
-    return MLClient(credential, parts["subscriptions"], parts["resourceGroups"], parts["workspaces"])
+    _, subscription, _, group, *_, name = arm_id.strip("/").split("/")
+    return MLClient(credential, subscription, group, name)
 
 
 class WorkspaceTrainer:

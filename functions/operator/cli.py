@@ -12,10 +12,11 @@ import typer
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from functions.journal import Entry, entries
 from functions.operator.status import readable, status, why
-from functions.wiring import azure
+from functions.wiring import cloud
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The loop that keeps models on edge devices good.",
 )
-console = Console(highlight=False)
+console = Console(highlight=False, markup=False, emoji=False)  # names and reasons are anybody's text
 
 LANDING = "landing"
 COLOURS = {
@@ -47,7 +48,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 @app.command("status")
 def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags are arguments with defaults
     """Say where every loop stands."""
-    here = azure()
+    here = cloud()
     found = status(here.rows, here.settings.loops)
     if as_json:
         typer.echo(json.dumps([asdict(loop) for loop in found], indent=1))
@@ -65,7 +66,7 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
 @app.command("why")
 def show_why(subject: str, as_json: Json = False) -> None:  # noqa: FBT002  # as above
     """Print the chain of decisions about a blob, generation (loop#1), job, model (loop:1) or device."""
-    here = azure()
+    here = cloud()
     chain = why(here.rows, here.settings.loops, subject)
     if as_json:
         typer.echo(json.dumps([readable(entry) for entry in chain], indent=1))
@@ -101,7 +102,7 @@ def send(
     queue = files * (2 if duplicate else 1)
     if shuffle:
         random.shuffle(queue)
-    blobs = azure().blobs
+    blobs = cloud().blobs
     for found in track(queue, "sending", console=Console(stderr=True), disable=len(queue) == 1):
         blobs.put(LANDING, names[found], found.read_bytes())
     sent = [f"{LANDING}/{name}" for name in names.values()]
@@ -110,7 +111,7 @@ def send(
 
 def new_decisions(every_s: float = 0.5) -> Iterator[Entry]:
     """Decisions as they are journalled, the old ones first, for ever."""
-    here, known = azure(), set[str]()
+    here, known = cloud(), set[str]()
     while True:
         for entry in entries(here.rows, [*here.settings.loops, "-"]):
             if entry.key not in known:
@@ -122,5 +123,6 @@ def new_decisions(every_s: float = 0.5) -> Iterator[Entry]:
 def tell(entry: Entry) -> None:
     """Print one decision as one line."""
     colour = COLOURS.get(entry.decision, "dim")
-    what = f"[{colour}]{entry.decision:<13}[/] [bold]{entry.subject}[/]"
-    console.print(f"[dim]{entry.at:%H:%M:%S} {entry.slice:<10}[/] {what}  {entry.reason}", soft_wrap=True)
+    when = (f"{entry.at:%H:%M:%S} {entry.slice:<10} ", "dim")
+    line = Text.assemble(when, (f"{entry.decision:<13} ", colour), (entry.subject, "bold"), f"  {entry.reason}")
+    console.print(line, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from functools import partial
 from uuid import uuid4
 
@@ -18,14 +19,14 @@ from laptop.processes import Processes
 from laptop.provision import make_containers
 from laptop.settings import app_settings
 from laptop.stack import ACCOUNT, ACCOUNT_KEY, Stack
-from laptop.storage.front import azurite
+from laptop.storage.front import running_azurite
 from laptop.tls import client_context, write_certificates
 from tests.addresses import claimed_address
 from tests.fakes.cloud import FakeCloud
 from tests.laptop.ml import Speaker
 from tests.laptop.serving import eventually
 
-REAL = pytest.param("azure", marks=[pytest.mark.enable_socket, pytest.mark.xdist_group("contracts")])
+REAL = pytest.param("azure", marks=pytest.mark.enable_socket)
 
 
 @pytest.fixture(params=["memory", REAL])
@@ -63,22 +64,20 @@ def clients(stack: Stack) -> Iterator[Azure]:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Azurite and the cloud process, with the containers of a deployment; no host and no devices."""
     home = tmp_path_factory.mktemp("contracts")
-    with claimed_address(home) as address:
+    with claimed_address(home) as address, ExitStack() as running:
         stack = Stack(address, home)
         write_certificates(stack)
-        (home / "azurite").mkdir()
+        running.enter_context(running_azurite(stack))
         processes = Processes(stack)
-        try:
-            processes.start("azurite", azurite(stack))
-            processes.start("cloud", [sys.executable, "-m", "laptop.cloud", "--address", address, "--home", str(home)])
-            _wait(stack)
-            with pytest.MonkeyPatch.context() as environment:
-                for name, value in stack.sdk_environment().items():
-                    environment.setenv(name, value)
-                make_containers(stack)
-            yield stack
-        finally:
-            processes.stop()
+        running.callback(processes.stop)
+        place = ("--address", address, "--home", str(home))
+        processes.start("cloud", [sys.executable, "-m", "laptop.cloud", *place])
+        _wait(stack, processes)
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in stack.sdk_environment().items():
+                environment.setenv(name, value)
+            make_containers(stack)
+        yield stack
 
 
 @pytest.fixture(scope="session")
@@ -97,14 +96,14 @@ def speaker(stack: Stack) -> Iterator[Speaker]:
         yield Speaker(stack, http, blobs)
 
 
-def _wait(stack: Stack) -> None:
-    tables = f"{stack.table_url}/Tables"
-    urls = [f"{stack.blob_url}?comp=list", tables, stack.ml_url, f"https://{stack.hub_hostname}/", stack.event_grid_url]
+def _wait(stack: Stack, processes: Processes) -> None:
+    urls = [f"{stack.blob_url}?comp=list", stack.ml_url, f"https://{stack.hub_hostname}/", stack.event_grid_url]
     with httpx.Client(verify=client_context(stack), trust_env=False) as client:
 
         def answers(url: str) -> bool:
+            assert not processes.ended(), processes.tail("cloud")
             try:
-                return not client.get(url).is_server_error  # the blob front answers 502 until Azurite is up
+                return not client.get(url).is_server_error
             except httpx.TransportError:
                 return False
 

@@ -15,7 +15,7 @@ from functions.events import ModelRejected
 from functions.ports import Announcer, Blobs, Deployment, Fleet, JobOrder, ModelVersion, Registry, Rows, Trainer
 from laptop.stack import WORKSPACE_ID, Stack
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("contracts")]
+pytestmark = pytest.mark.enable_socket
 
 DEPLOYMENT = Deployment("d-1", {"$edgeAgent": {}}, "tags.site = 'x'", 1, {}, {})
 LINEAGE = {"loop": "l", "generation": "1", "trigger": "data", "training_set_sha256": "1"}
