@@ -1,47 +1,27 @@
 """The cloud a device needs, for real and on this computer: IoT Hub, identity, and Azurite behind its front."""
 
 import asyncio
-import os
-import socket
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 from azure.core.credentials import AccessToken
-from starlette.types import ASGIApp
 
 from laptop.event_grid.envelope import Event
 from laptop.identity import Identity
 from laptop.iot_hub.api import API_VERSION, AUDIENCE
 from laptop.iot_hub.hub import IotHub
-from laptop.stack import BLOB_PORT, HUB_PORT, IDENTITY_PORT, Stack
+from laptop.stack import BLOB_PORT, HUB_PORT, IDENTITY_PORT, MQTT_PORT, Stack
 from laptop.storage.front import front
-from laptop.tls import client_context, write_certificates
+from laptop.tls import client_context
+from tests.edge.device import until
+from tests.laptop.serving import http_server, https_server, listens, running
 
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-ADDRESS = f"127.0.81.{WORKER + 1}"  # one per test process: the hub's port is fixed
 DEVICE = "ewr"
 KEY = b64encode(b"k" * 32).decode()
-
-
-def stack_in(home: Path) -> Stack:
-    """A stack with certificates."""
-    stack = Stack(ADDRESS, home)
-    write_certificates(stack)
-    return stack
-
-
-def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class LaptopCredential:
@@ -123,37 +103,13 @@ async def running_cloud(stack: Stack) -> AsyncIterator[Cloud]:
     async def keep(event: Event) -> None:
         events.append(event)
 
-    hub = IotHub(stack, Identity(stack), keep)
+    identity = Identity(stack)
+    hub = IotHub(stack, identity, keep)
     servers = [
-        _server(stack, hub.app(), HUB_PORT),
-        _server(stack, Identity(stack).app(), IDENTITY_PORT, tls=False),
-        _server(stack, front(stack, keep), BLOB_PORT),
+        https_server(hub.app(), stack, HUB_PORT),
+        http_server(identity.app(), stack, IDENTITY_PORT),
+        https_server(front(stack, keep), stack, BLOB_PORT),
     ]
-    running = [asyncio.create_task(hub.run()), *(asyncio.create_task(server.serve()) for server in servers)]
-    try:
-        while not all(server.started for server in servers):  # noqa: ASYNC110 - uvicorn raises no event
-            await asyncio.sleep(0.01)
+    async with running(*servers, beside=[hub.run]):
+        await until(lambda: listens(stack.address, MQTT_PORT))
         yield Cloud(stack, events)
-    finally:
-        for server in servers:
-            server.end()
-        running[0].cancel()
-        await asyncio.gather(*running, return_exceptions=True)
-
-
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield  # the test's process keeps its own
-
-    def end(self) -> None:
-        self.should_exit = True
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()  # the SDKs keep idle ones open
-
-
-def _server(stack: Stack, app: ASGIApp, port: int, *, tls: bool = True) -> _Server:
-    config = uvicorn.Config(app, host=stack.address, port=port, log_config=None, log_level="warning")
-    if tls:
-        config.ssl_certfile, config.ssl_keyfile = str(stack.certificate), str(stack.private_key)
-    return _Server(config)

@@ -9,13 +9,23 @@ import pytest
 from edge.errors import Away, Misconfigured
 from edge.hub import EdgeHub, check_edge_environment
 from edge.twin import Document
-from tests.edge.cloud import DEVICE, KEY, Cloud, running_cloud, stack_in
+from laptop.stack import Stack
+from laptop.tls import write_certificates
+from tests.edge.cloud import DEVICE, KEY, Cloud, running_cloud
 from tests.edge.device import until
 
 pytestmark = [
     pytest.mark.enable_socket,
     pytest.mark.filterwarnings("ignore:ssl.PROTOCOL_TLSv1_2 is deprecated:DeprecationWarning"),  # azure-iot-device
 ]
+
+
+@pytest.fixture
+def place(address: str, tmp_path: Path) -> Stack:
+    """A stack of certificates and nothing else."""
+    stack = Stack(address, tmp_path)
+    write_certificates(stack)
+    return stack
 
 
 class Ears:
@@ -32,11 +42,12 @@ class Ears:
         self.lost = True
 
 
-def told(home: Path, story: Callable[[Cloud, EdgeHub, Ears], Awaitable[None]], monkeypatch: pytest.MonkeyPatch) -> None:
+def told(
+    stack: Stack, story: Callable[[Cloud, EdgeHub, Ears], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Tell a story about one open connection."""
 
     async def tell() -> None:
-        stack = stack_in(home)
         async with running_cloud(stack) as cloud:
             await cloud.register()
             parts = f"HostName={stack.address};DeviceId={DEVICE};ModuleId=inference;GatewayHostName={stack.address}"
@@ -53,7 +64,7 @@ def told(home: Path, story: Callable[[Cloud, EdgeHub, Ears], Awaitable[None]], m
     asyncio.run(tell())
 
 
-def test_a_module_reads_its_twin_hears_patches_and_reports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_reads_its_twin_hears_patches_and_reports(place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(cloud: Cloud, hub: EdgeHub, ears: Ears) -> None:
         before = await hub.twin()
         assert "model" not in before
@@ -67,27 +78,26 @@ def test_a_module_reads_its_twin_hears_patches_and_reports(tmp_path: Path, monke
         assert reported["model"] == {"version": "2"}
         assert "candidate" not in reported
 
-    told(tmp_path, story, monkeypatch)
+    told(place, story, monkeypatch)
 
 
-def test_telemetry_arrives_as_json_from_the_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_telemetry_arrives_as_json_from_the_module(place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story(cloud: Cloud, hub: EdgeHub, _: Ears) -> None:
         await hub.send('{"v":1,"loop":"flüge"}'.encode())
         await until(cloud.telemetry)
         assert cloud.telemetry() == [{"v": 1, "loop": "flüge"}]
 
-    told(tmp_path, story, monkeypatch)
+    told(place, story, monkeypatch)
 
 
-def test_a_connection_that_is_gone_says_so_and_stays_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_is_gone_says_so_and_stays_gone(place: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
     async def tell() -> None:
-        stack = stack_in(tmp_path)
-        parts = f"HostName={stack.address};DeviceId={DEVICE};ModuleId=inference;GatewayHostName={stack.address}"
+        parts = f"HostName={place.address};DeviceId={DEVICE};ModuleId=inference;GatewayHostName={place.address}"
         ears = Ears()
-        async with running_cloud(stack) as cloud:
+        async with running_cloud(place) as cloud:
             await cloud.register()
             monkeypatch.setenv("EdgeHubConnectionString", f"{parts};SharedAccessKey={KEY}")
-            monkeypatch.setenv("EdgeModuleCACertificateFile", str(stack.authority))
+            monkeypatch.setenv("EdgeModuleCACertificateFile", str(place.authority))
             hub = EdgeHub()
             await hub.open(on_desired=ears.desired, on_lost=ears.hung_up)
         await until(lambda: ears.lost)

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -14,27 +14,20 @@ import pytest
 from azure.storage.blob import ContainerClient
 
 from laptop.stack import Stack
-from laptop.storage.front import running_azurite
-from tests.edge.cloud import DEVICE, Cloud, LaptopCredential, free_port, running_cloud, stack_in
+from tests.addresses import free_port
+from tests.edge.cloud import DEVICE, Cloud, LaptopCredential, running_cloud
 from tests.edge.device import desired, rows
 from tests.edge.models import ROWS, Folder, model_folder, moved
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("edge-azurite")]  # one Azurite, not one per worker
+pytestmark = pytest.mark.enable_socket
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = stack_in(tmp_path_factory.mktemp("stack"))
-    with running_azurite(stack):
-        yield stack
 
 
 @asynccontextmanager
 async def running_device(stack: Stack) -> AsyncIterator[str]:
     """A device process; it must end by itself, and cleanly, when asked to."""
-    port = free_port()
+    port = free_port(stack.address)
     where = ["--address", stack.address, "--home", str(stack.home), "--id", DEVICE, "--port", str(port)]
     log = stack.home / "device.log"
     with log.open("ab") as output:
@@ -98,12 +91,12 @@ async def second_day(stack: Stack, client: httpx.AsyncClient) -> None:
         assert await ask(client, url) == "1"
 
 
-def test_a_device_lives_through_deployments_a_restart_and_a_time_without_a_cloud(azurite: Stack) -> None:
+def test_a_device_lives_through_deployments_a_restart_and_a_time_without_a_cloud(stack: Stack) -> None:
     async def tell() -> None:
         async with httpx.AsyncClient(trust_env=False) as client:
-            async with running_cloud(azurite) as cloud:
-                await first_day(azurite, cloud, client)
-            await second_day(azurite, client)
+            async with running_cloud(stack) as cloud:
+                await first_day(stack, cloud, client)
+            await second_day(stack, client)
 
     asyncio.run(tell())
 

@@ -1,7 +1,6 @@
 """One contract for every model store: the fake in memory, and Azure Blob Storage's SDK against Azurite."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,39 +10,31 @@ from azure.storage.blob import ContainerClient
 from edge.errors import Away, Unfit
 from edge.store import CHUNK_BYTES, BlobStore, Store
 from laptop.stack import ACCOUNT, AZURITE_BLOB_PORT, Stack
-from laptop.storage.front import running_azurite
-from tests.edge.cloud import LaptopCredential, stack_in
+from tests.edge.cloud import LaptopCredential
 from tests.fakes.edge import FakeStore
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("edge-azurite")]  # one Azurite, not one per worker
+pytestmark = pytest.mark.enable_socket
 
 LARGE = bytes(range(256)) * (CHUNK_BYTES // 256) + b"end"
 FILES = {"model.onnx": LARGE, "files.json": b"{}", "empty.json": b""}
 
 
-@pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = stack_in(tmp_path_factory.mktemp("stack"))
-    with running_azurite(stack):
-        yield stack
-
-
 @pytest.fixture(params=["fake", "azurite"])
-def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, str]:
+def store(request: pytest.FixtureRequest, azurite_stack: Stack, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, str]:
     """A store that holds one model, and the store's URL."""
     if request.param == "fake":
         fake = FakeStore("https://models.example/store/")
         fake.put(f"{fake.url}m/2/", FILES)
         return fake, fake.url
-    stack: Stack = request.getfixturevalue("azurite")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(stack.authority))
-    url = f"https://{stack.address}:{AZURITE_BLOB_PORT}/{ACCOUNT}/models/"
-    with ContainerClient.from_container_url(url.rstrip("/"), credential=LaptopCredential(stack)) as container:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(azurite_stack.authority))
+    url = f"https://{azurite_stack.address}:{AZURITE_BLOB_PORT}/{ACCOUNT}/store/"
+    credential = LaptopCredential(azurite_stack)
+    with ContainerClient.from_container_url(url.rstrip("/"), credential=credential) as container:
         if not container.exists():
             container.create_container()
             for name, content in FILES.items():
                 container.upload_blob(f"m/2/{name}", content)
-    return BlobStore(url, LaptopCredential(stack)), url
+    return BlobStore(url, credential), url
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -68,12 +59,12 @@ def test_what_is_not_there_is_unfit(store: tuple[Store, str], path: str) -> None
     [
         "",
         "{url}",
-        "https://evil.example/models/m/2/",
+        "https://evil.example/store/m/2/",
         "https://models.example@evil.example/m/2/",
         "http{rest}m/2/",
-        "{url}../models/m/2/",
+        "{url}../store/m/2/",
         "{url}./m/2/",
-        "{url}%2e%2e/models/m/2/",
+        "{url}%2e%2e/store/m/2/",
         "{url}m/2/?sv=2021",
         "{url}m/2/#x",
         "{url}m//2/",
@@ -89,20 +80,20 @@ def test_nothing_outside_the_store_is_ever_asked_for(store: tuple[Store, str], f
         list(store[0].read(url, "files.json"))
 
 
-def test_a_store_that_does_not_answer_is_away(tmp_path: Path) -> None:
-    stack = Stack("127.0.81.250", tmp_path)
-    url = f"https://{stack.address}:1/{ACCOUNT}/models/"
+def test_a_store_that_does_not_answer_is_away(address: str, tmp_path: Path) -> None:
+    stack = Stack(address, tmp_path)
+    url = f"https://{stack.address}:1/{ACCOUNT}/store/"
     with pytest.raises(Away, match="did not hand out"):
         list(BlobStore(url, LaptopCredential(stack)).read(f"{url}m/2/", "files.json"))
 
 
-def test_a_device_that_may_not_read_is_told_which_role_it_needs(azurite: Stack, tmp_path: Path) -> None:
+def test_a_device_that_may_not_read_is_told_which_role_it_needs(azurite_stack: Stack, tmp_path: Path) -> None:
     class Stranger(LaptopCredential):
         def get_token(self, *_: str, **__: object) -> AccessToken:
             return AccessToken(self._identity.token("https://management.azure.com"), int(time.time()) + 3600)
 
-    url = f"https://{azurite.address}:{AZURITE_BLOB_PORT}/{ACCOUNT}/models/"
+    url = f"https://{azurite_stack.address}:{AZURITE_BLOB_PORT}/{ACCOUNT}/store/"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("REQUESTS_CA_BUNDLE", str(azurite.authority))
+        patch.setenv("REQUESTS_CA_BUNDLE", str(azurite_stack.authority))
         with pytest.raises((Unfit, Away), match="m/2/files"):
-            list(BlobStore(url, Stranger(Stack(azurite.address, tmp_path))).read(f"{url}m/2/", "files.json"))
+            list(BlobStore(url, Stranger(Stack(azurite_stack.address, tmp_path))).read(f"{url}m/2/", "files.json"))

@@ -2,18 +2,19 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 
-from tests.edge.cloud import ADDRESS, free_port
+from laptop.stack import Stack
+from tests.addresses import free_port
 from tests.edge.device import Bench, rows, until
 from tests.edge.models import ROWS, expected, model_folder
+from tests.laptop.serving import http_server, running
 
 pytestmark = pytest.mark.enable_socket
 
@@ -21,24 +22,13 @@ CLIENTS = 8
 VERSIONS = ("2", "3", "4", "5", "6")
 
 
-class _Server(uvicorn.Server):
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield  # the test's process keeps its own
-
-
 @asynccontextmanager
-async def served(bench: Bench) -> AsyncIterator[str]:
+async def served(bench: Bench, address: str) -> AsyncIterator[str]:
     """The device behind a real socket."""
-    port = free_port()
-    server = _Server(uvicorn.Config(bench.app, host=ADDRESS, port=port, log_config=None, lifespan="on"))
-    serving = asyncio.create_task(server.serve())
-    try:
+    port = free_port(address)
+    async with running(http_server(bench.app, Stack(address, Path()), port)):
         await bench.serves("1")
-        yield f"http://{ADDRESS}:{port}"
-    finally:
-        server.should_exit = True
-        await serving
+        yield f"http://{address}:{port}"
 
 
 async def keep_asking(url: str, stop: asyncio.Event, answers: Counter[str]) -> None:
@@ -53,9 +43,9 @@ async def keep_asking(url: str, stop: asyncio.Event, answers: Counter[str]) -> N
             answers[answer["version"]] += 1
 
 
-async def swap_under_load(bench: Bench, answers: Counter[str]) -> None:
+async def swap_under_load(bench: Bench, address: str, answers: Counter[str]) -> None:
     stop = asyncio.Event()
-    async with served(bench) as url, asyncio.TaskGroup() as clients:
+    async with served(bench, address) as url, asyncio.TaskGroup() as clients:
         for _ in range(CLIENTS):
             clients.create_task(keep_asking(url, stop, answers))
         for version in VERSIONS:
@@ -69,10 +59,10 @@ def _seen(answers: Counter[str], version: str) -> bool:
     return answers[version] > CLIENTS
 
 
-def test_five_swaps_under_load_fail_no_request_and_mix_no_answer(tmp_path: Path) -> None:
+def test_five_swaps_under_load_fail_no_request_and_mix_no_answer(address: str, tmp_path: Path) -> None:
     bench, answers = Bench(tmp_path), Counter[str]()
     bench.deploy(model_folder("1"))
-    asyncio.run(swap_under_load(bench, answers))
+    asyncio.run(swap_under_load(bench, address, answers))
     assert bench.device.serving.swaps == 6
     assert set(answers) >= set(VERSIONS)
     told = Counter({message["version"]: message["rows"] // len(ROWS) for message in bench.hub.messages})

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 import httpx
 
 from laptop.stack import Stack
+from tests.addresses import free_port
 from tests.laptop.serving import eventually
 
 APPS = Path(__file__).parent / "apps"
@@ -77,13 +77,6 @@ def running_host(app: str, stack: Stack, **settings: str) -> Iterator[RunningHos
         client.close()
         process.terminate()
         process.communicate(timeout=20)
-
-
-def free_port(address: str) -> int:
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 def start_host(app: str, stack: Stack, port: int, settings: Mapping[str, str]) -> subprocess.Popen[str]:

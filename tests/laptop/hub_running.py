@@ -2,17 +2,13 @@
 
 import asyncio
 import base64
-import socket
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any, cast
 
 import pytest
-import uvicorn
 from azure.iot.hub import IoTHubConfigurationManager, IoTHubRegistryManager
 from azure.iot.hub.models import Configuration, ConfigurationContent, ConfigurationMetrics
 
@@ -21,35 +17,31 @@ from laptop.identity import Identity
 from laptop.iot_hub.bodies import Authentication, Capabilities, IdentityBody, SymmetricKey, TwinBody
 from laptop.iot_hub.hub import IotHub, connection_string
 from laptop.iot_hub.registry import Name
-from laptop.stack import HUB_PORT, IDENTITY_PORT, Stack
+from laptop.stack import HUB_PORT, IDENTITY_PORT, MQTT_PORT, Stack
 from laptop.tls import write_certificates
+from tests.addresses import claimed_address
+from tests.laptop.serving import eventually, http_server, https_server, in_a_thread, listens, running
 
-ADDRESS = "127.0.0.61"
 KEY = base64.b64encode(b"k" * 32).decode()
 
 
 class RunningHub:
     """The hub in its own thread and event loop, as in the cloud process; what it emits is kept."""
 
-    def __init__(self, home: Path, *, units: int | None = None) -> None:
-        self.stack = Stack(ADDRESS, home)
+    def __init__(self, stack: Stack, *, units: int | None = None) -> None:
+        self.stack = stack
         self.events: list[Event] = []
         self.units = units
-        write_certificates(self.stack)
+        self._ending = ExitStack()
 
     def start(self) -> None:
         """Return once every port is open."""
-        self.loop = asyncio.new_event_loop()
-        self._ready, self._stop = threading.Event(), asyncio.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-        assert self._ready.wait(10)
+        self.loop = self._ending.enter_context(in_a_thread(self._open()))
+        eventually(lambda: listens(self.stack.address, MQTT_PORT), "the hub does not listen for devices")
 
     def stop(self) -> None:
         """Return once every port is closed."""
-        self.loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-        assert not self._thread.is_alive()
+        self._ending.close()
 
     def restart(self) -> None:
         """Stop, and start again from what is on disk."""
@@ -96,77 +88,40 @@ class RunningHub:
     def edge_environment(self, device: str, module: str, *, key: str = KEY) -> dict[str, str]:
         """What IoT Edge's development tools set for a module."""
         return {
-            "EdgeHubConnectionString": f"HostName={ADDRESS};DeviceId={device};ModuleId={module};"
-            f"SharedAccessKey={key};GatewayHostName={ADDRESS}",
+            "EdgeHubConnectionString": f"HostName={self.stack.address};DeviceId={device};ModuleId={module};"
+            f"SharedAccessKey={key};GatewayHostName={self.stack.address}",
             "EdgeModuleCACertificateFile": str(self.stack.authority),
         }
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self.loop)
-        self.loop.run_until_complete(self._serve())
-        self.loop.close()
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[None]:
+        identity = Identity(self.stack)
+        self.hub = IotHub(self.stack, identity, self._emit, units=self.units)  # here: SQLite wants one thread
+        servers = (
+            https_server(self.hub.app(), self.stack, HUB_PORT),
+            http_server(identity.app(), self.stack, IDENTITY_PORT),
+        )
+        async with running(*servers, beside=[self.hub.run]):
+            yield
 
     async def _emit(self, event: Event) -> None:
         self.events.append(event)
 
-    async def _serve(self) -> None:
-        identity = Identity(self.stack)
-        hub = IotHub(self.stack, identity, self._emit, units=self.units)
-        self.hub = hub
-        https = uvicorn.Config(hub.app(), host=ADDRESS, port=HUB_PORT, log_level="warning", lifespan="off")
-        https.ssl_certfile, https.ssl_keyfile = str(self.stack.certificate), str(self.stack.private_key)
-        http = uvicorn.Config(identity.app(), host=ADDRESS, port=IDENTITY_PORT, log_level="warning", lifespan="off")
-        servers = [_Server(https), _Server(http)]
-        tasks = [asyncio.create_task(server.serve()) for server in servers]
-        devices = asyncio.create_task(hub.run())
-        for server in servers:
-            await server.opened.wait()
-        self._ready.set()
-        await self._stop.wait()
-        devices.cancel()
-        for server in servers:
-            server.end()
-        await asyncio.gather(*tasks, devices, return_exceptions=True)
-
-
-class _Server(uvicorn.Server):
-    """One that says when it is open, and that ends at once: the SDKs keep idle connections."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.opened = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.opened.set()
-
-    def end(self) -> None:
-        self.should_exit = True
-        for connection in list(self.server_state.connections):
-            connection.transport.abort()
-
 
 @contextmanager
 def running_hub(home: Path, *, units: int | None = None) -> Iterator[RunningHub]:
-    """A hub that is stopped at the end, with the SDKs' environment pointing at it."""
-    hub = RunningHub(home, units=units)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in hub.stack.sdk_environment().items():
+    """A hub on an address of its own that is stopped at the end, with the SDKs' environment pointing at it."""
+    with claimed_address(home) as address, pytest.MonkeyPatch.context() as patch:
+        stack = Stack(address, home)
+        write_certificates(stack)
+        for name, value in stack.sdk_environment().items():
             patch.setenv(name, value)
+        hub = RunningHub(stack, units=units)
         hub.start()
         try:
             yield hub
         finally:
             hub.stop()
-
-
-def eventually[Result](look: Callable[[], Result], seconds: float = 10) -> Result:
-    """The first true result of a look; a failure when the time is up."""
-    deadline = monotonic() + seconds
-    while not (result := look()):
-        assert monotonic() < deadline, f"not within {seconds} s: {look}"
-        sleep(0.01)
-    return result
 
 
 def base(identity: str = "base", *, priority: int = 0, condition: str = "*") -> Configuration:

@@ -1,10 +1,17 @@
-"""Real servers in a thread of their own, so that the synchronous SDKs can be tried against them."""
+"""Real servers of a stack, in the test's own loop or, for the synchronous SDKs, in a thread of their own."""
 
 import asyncio
-import threading
+import socket
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from typing import Any
 
 import uvicorn
@@ -14,60 +21,85 @@ from laptop.stack import Stack
 
 DEADLINE_S = 20.0
 
+type Beside = Sequence[Callable[[], Coroutine[Any, Any, None]]]
+
 
 def https_server(app: ASGIApp, stack: Stack, port: int) -> uvicorn.Server:
     """A server on one of the stack's TLS ports."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=stack.address,
-            port=port,
-            ws="none",
-            log_level="warning",
-            ssl_certfile=stack.certificate,
-            ssl_keyfile=stack.private_key,
-        )
-    )
+    config = uvicorn.Config(app, host=stack.address, port=port, ws="none", log_config=None)
+    config.ssl_certfile, config.ssl_keyfile = str(stack.certificate), str(stack.private_key)
+    return uvicorn.Server(config)
 
 
 def http_server(app: ASGIApp, stack: Stack, port: int) -> uvicorn.Server:
     """A server on one of the stack's plain ports."""
-    return uvicorn.Server(uvicorn.Config(app, host=stack.address, port=port, ws="none", log_level="warning"))
+    return uvicorn.Server(uvicorn.Config(app, host=stack.address, port=port, ws="none", log_config=None))
+
+
+def serving(*servers: uvicorn.Server, beside: Beside = ()) -> AbstractContextManager[asyncio.AbstractEventLoop]:
+    """Run servers, and coroutines beside them, in a loop and thread of their own until the block ends."""
+    return in_a_thread(running(*servers, beside=beside))
 
 
 @contextmanager
-def serving(*servers: uvicorn.Server, beside: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()) -> Iterator[None]:
-    """Run servers, and coroutines beside them in the same loop, until the block ends."""
-    enough = threading.Event()
-    thread = threading.Thread(target=lambda: asyncio.run(_serve(servers, beside, enough)))
-    thread.start()
-    try:
-        eventually(lambda: all(server.started for server in servers), "the servers did not start")
-        yield
-    finally:
-        enough.set()
-        thread.join()
+def in_a_thread(opening: AbstractAsyncContextManager[object]) -> Iterator[asyncio.AbstractEventLoop]:
+    """Hold something open in a loop and thread of its own until the block ends."""
+    opened: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
+
+    async def hold_open() -> None:
+        async with opening:
+            ended = asyncio.Event()
+            opened.set_result((asyncio.get_running_loop(), ended))
+            await ended.wait()
+
+    with ThreadPoolExecutor(1) as thread:
+        work = thread.submit(asyncio.run, hold_open())
+        either: list[Future[Any]] = [opened, work]
+        wait(either, return_when=FIRST_COMPLETED)
+        if not opened.done():
+            work.result()  # raises what kept it from opening
+        loop, ended = opened.result()
+        try:
+            yield loop
+        finally:
+            loop.call_soon_threadsafe(ended.set)
+        work.result()
 
 
-async def _serve(
-    servers: Sequence[uvicorn.Server],
-    beside: Sequence[Callable[[], Coroutine[Any, Any, None]]],
-    enough: threading.Event,
-) -> None:
-    running = [asyncio.create_task(run()) for run in beside]
-    serving = [asyncio.create_task(server.serve()) for server in servers]
-    await asyncio.to_thread(enough.wait)
-    for task in running:
-        task.cancel()
-    outcomes = await asyncio.gather(*running, return_exceptions=True)
-    for server in servers:
-        for connection in list(server.server_state.connections):
-            connection.transport.abort()  # an SDK's error keeps its connection open until it is collected
-        server.should_exit = True
-    await asyncio.gather(*serving)
+@asynccontextmanager
+async def running(*servers: uvicorn.Server, beside: Beside = ()) -> AsyncIterator[None]:
+    """Run servers, and coroutines beside them, in this loop until the block ends."""
+    helpers = [asyncio.ensure_future(run()) for run in beside]
+    async with AsyncExitStack() as doors:
+        try:
+            for server in servers:
+                await doors.enter_async_context(_open(server))
+            yield
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            outcomes = await asyncio.gather(*helpers, return_exceptions=True)
     failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
     if failures:
         raise failures[0]
+
+
+@asynccontextmanager
+async def _open(server: uvicorn.Server) -> AsyncIterator[None]:
+    """What uvicorn does to serve, without its signal handlers and its look at the clock ten times a second."""
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup()
+    await server.on_tick(0)  # gives the answers their date
+    try:
+        yield
+    finally:
+        for listener in server.servers:
+            listener.close()
+            listener.abort_clients()  # the SDKs, and what is left of an error, keep idle connections open
+            await listener.wait_closed()
+        await asyncio.gather(*server.server_state.tasks, return_exceptions=True)
+        await server.lifespan.shutdown()
 
 
 def eventually(holds: Callable[[], object], otherwise: str) -> None:
@@ -77,3 +109,9 @@ def eventually(holds: Callable[[], object], otherwise: str) -> None:
         if time.monotonic() > deadline:
             raise AssertionError(otherwise)
         time.sleep(0.01)
+
+
+def listens(address: str, port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex((address, port)) == 0

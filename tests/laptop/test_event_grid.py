@@ -70,13 +70,12 @@ def relay(
     topic_schema: Schema = "cloud",
 ) -> Iterator[Running]:
     """The relay of a stack with its storage and identity; the events are emitted before anything is delivered."""
-    identity, loops = Identity(stack), list[asyncio.AbstractEventLoop]()
+    identity = Identity(stack)
     grid = EventGrid(stack, subscriptions, identity, time_scale=FAST, switches=switches, topic_schema=topic_schema)
 
     async def run() -> None:
         for event in events:
             await grid.emit(event)
-        loops.append(asyncio.get_running_loop())
         await grid.run()
 
     servers = (
@@ -84,8 +83,8 @@ def relay(
         https_server(front(stack, grid.emit), stack, BLOB_PORT),
         http_server(identity.app(), stack, IDENTITY_PORT),
     )
-    with closing(grid), serving(*servers, beside=[run]):
-        yield Running(grid, loops[0])
+    with closing(grid), serving(*servers, beside=[run]) as loop:
+        yield Running(grid, loop)
 
 
 def blobs(stack: Stack, container: str) -> dict[str, bytes]:

@@ -20,12 +20,12 @@ YEARLY = "0 0 0 1 1 *"
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
+def host(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
     home = tmp_path_factory.mktemp("home")
     status = {"Last": None, "Next": "2001-01-01T00:00:00+00:00", "LastUpdated": "2000-12-31T23:59:00+00:00"}
     (home / "host").mkdir()
     (home / "host" / "timer~every_year.json").write_text(json.dumps(status))  # off when this timer was due
-    with running_host("events", Stack("127.0.0.1", home), YEARLY=YEARLY) as host:
+    with running_host("events", Stack(address, home), YEARLY=YEARLY) as host:
         yield host
 
 
@@ -230,8 +230,8 @@ def test_a_timer_is_tried_again_as_its_retry_policy_says(host: RunningHost) -> N
     assert tries == [[0, 2], [1, 2], [2, 2]]
 
 
-def test_a_stopping_host_finishes_what_runs(tmp_path: Path) -> None:
-    with running_host("events", Stack("127.0.0.1", tmp_path), YEARLY=YEARLY) as host:
+def test_a_stopping_host_finishes_what_runs(address: str, tmp_path: Path) -> None:
+    with running_host("events", Stack(address, tmp_path), YEARLY=YEARLY) as host:
         with ThreadPoolExecutor() as threads:
             answer = threads.submit(host.get, "/api/slow?seconds=0.5")
             eventually(lambda: "slow began" in host.seen()["seen"], "the function did not begin")

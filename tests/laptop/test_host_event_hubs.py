@@ -14,7 +14,8 @@ from starlette.routing import Route
 from laptop.identity import Identity
 from laptop.stack import Stack
 from laptop.tls import write_certificates
-from tests.laptop.hosting import RunningHost, free_port, running_host
+from tests.addresses import free_port
+from tests.laptop.hosting import RunningHost, running_host
 from tests.laptop.serving import eventually, http_server, https_server, serving
 
 pytestmark = pytest.mark.enable_socket
@@ -66,8 +67,8 @@ Start = Callable[[], RunningHost]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Stack:
-    stack = Stack("127.0.0.1", tmp_path_factory.mktemp("home"))
+def place(address: str, tmp_path_factory: pytest.TempPathFactory) -> Stack:
+    stack = Stack(address, tmp_path_factory.mktemp("home"))
     write_certificates(stack)
     return stack
 
@@ -110,7 +111,7 @@ def bodies(host: RunningHost) -> list[str]:
 
 
 def test_a_batch_is_as_large_as_host_json_allows_and_stays_within_a_partition(host: RunningHost) -> None:
-    eventually(lambda: len(bodies(host)) >= 5, "not everything arrived")
+    eventually(lambda: {"a", "b", "c", "d", "other"} <= set(bodies(host)), "not everything arrived")
     batches = batches_of(host)
     assert ["a", "b", "c"] in batches
     assert ["d"] in [batch[:1] for batch in batches]
@@ -118,14 +119,14 @@ def test_a_batch_is_as_large_as_host_json_allows_and_stays_within_a_partition(ho
 
 
 def test_a_message_arrives_with_its_place_and_its_device(host: RunningHost) -> None:
-    eventually(lambda: bodies(host), "nothing arrived")
+    eventually(lambda: "b" in bodies(host), "it did not arrive")
     (second,) = [message for batch in host.seen()["many"] for message in batch if message[0] == "b"]
     device = {"connection-device-id": "edge-1", "message-source": "Telemetry"}
     assert second == ["b", 1, 100, "edge-1", "2026-11-22T10:00:00.123000+00:00", device, "0"]
 
 
 def test_cardinality_one_runs_once_per_message(host: RunningHost) -> None:
-    eventually(lambda: len(host.seen()["one"]) >= 5, "not everything arrived")
+    eventually(lambda: "b" in [message[0] for message in host.seen()["one"]], "it did not arrive")
     (second,) = [message for message in host.seen()["one"] if message[0] == "b"]
     device = {"connection-device-id": "edge-1", "message-source": "Telemetry"}
     assert second == ["b", 1, "100", "edge-1", "2026-11-22T10:00:00.123000+00:00", device, "0"]
@@ -146,8 +147,10 @@ def test_an_operator_posts_one_message_to_a_function_that_takes_many(host: Runni
     eventually(lambda: ["by hand"] in batches_of(host), "the message did not arrive")
 
 
-def test_a_host_that_was_stopped_goes_on_where_it_was(log: Log, settings: dict[str, str], tmp_path: Path) -> None:
-    place = Stack("127.0.0.1", tmp_path)
+def test_a_host_that_was_stopped_goes_on_where_it_was(
+    place: Stack, log: Log, settings: dict[str, str], tmp_path: Path
+) -> None:
+    place = Stack(place.address, tmp_path)
     with running_host("telemetry", place, **settings) as first:
         eventually(lambda: "a" in bodies(first) and "other" in bodies(first), "nothing arrived")
         assert first.stop() == 0

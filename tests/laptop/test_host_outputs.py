@@ -18,7 +18,7 @@ from laptop.host.settings import HostJson, Settings
 from laptop.host.worker import Binding
 from laptop.identity import Identity
 from laptop.stack import Stack
-from tests.laptop.hosting import free_port
+from tests.addresses import free_port
 from tests.laptop.serving import http_server, serving
 
 pytestmark = pytest.mark.enable_socket
@@ -42,12 +42,12 @@ class Topic:
 
 
 @pytest.fixture
-def topic(tmp_path: Path) -> Iterator[tuple[Topic, dict[str, str]]]:
-    stack = Stack("127.0.0.1", tmp_path)
-    identity, doors = Identity(stack), [free_port("127.0.0.1") for _ in range(2)]
+def topic(address: str, tmp_path: Path) -> Iterator[tuple[Topic, dict[str, str]]]:
+    stack = Stack(address, tmp_path)
+    identity, doors = Identity(stack), [free_port(address) for _ in range(2)]
     topic = Topic(identity)
     app = Starlette(routes=[Route("/api/events", topic.publish, methods=["POST"])])
-    url = f"http://127.0.0.1:{doors[0]}/api/events"
+    url = f"http://{address}:{doors[0]}/api/events"
     with serving(http_server(app, stack, doors[0]), http_server(identity.app(), stack, doors[1])):
         yield (
             topic,
@@ -55,7 +55,7 @@ def topic(tmp_path: Path) -> Iterator[tuple[Topic, dict[str, str]]]:
                 "TOPIC": url,
                 "KEY": "k",
                 "Mine__topicEndpointUri": url,
-                "IDENTITY_ENDPOINT": f"http://127.0.0.1:{doors[1]}/msi/token",
+                "IDENTITY_ENDPOINT": f"http://{address}:{doors[1]}/msi/token",
                 "IDENTITY_HEADER": "laptop",
             },
         )

@@ -11,7 +11,8 @@ from laptop.host.serve import Place, assemble, open_door
 from laptop.host.settings import CannotStart, Settings, apply_local_settings, read_host_json
 from laptop.host.worker import Binding, Function
 from laptop.stack import Stack
-from tests.laptop.hosting import free_port, start_host
+from tests.addresses import free_port
+from tests.laptop.hosting import start_host
 
 pytestmark = pytest.mark.enable_socket
 
@@ -29,8 +30,8 @@ def refusal(app: Path, *functions: Function) -> str:
     return str(caught.value)
 
 
-def test_an_app_that_refuses_its_settings_ends_the_host_with_its_own_words(tmp_path: Path) -> None:
-    process = start_host("broken", Stack("127.0.0.1", tmp_path), free_port("127.0.0.1"), {})
+def test_an_app_that_refuses_its_settings_ends_the_host_with_its_own_words(address: str, tmp_path: Path) -> None:
+    process = start_host("broken", Stack(address, tmp_path), free_port(address), {})
     out, problem = process.communicate(timeout=30)
     assert process.returncode == 1
     assert out == ""
@@ -129,8 +130,8 @@ def test_settings_are_found_as_the_real_host_finds_them() -> None:
     assert settings.connection("C") is None
 
 
-def test_a_missing_app_is_named(tmp_path: Path) -> None:
-    process = start_host("nothing-here", Stack("127.0.0.1", tmp_path), free_port("127.0.0.1"), {})
+def test_a_missing_app_is_named(address: str, tmp_path: Path) -> None:
+    process = start_host("nothing-here", Stack(address, tmp_path), free_port(address), {})
     problem = process.communicate(timeout=30)[1]
     assert process.returncode == 1
     assert "nothing-here" in problem

@@ -13,7 +13,8 @@ from laptop.host.settings import Settings
 from laptop.host.storage import Account, Queue, QueueMessage, Storage
 from laptop.identity import Identity
 from laptop.stack import ACCOUNT, ACCOUNT_KEY, AZURITE_BLOB_PORT, Stack
-from tests.laptop.hosting import RunningHost, free_port, running_host
+from tests.addresses import free_port
+from tests.laptop.hosting import RunningHost, running_host
 from tests.laptop.serving import eventually, http_server, serving
 
 pytestmark = pytest.mark.enable_socket

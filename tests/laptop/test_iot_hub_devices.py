@@ -19,7 +19,8 @@ from laptop.iot_hub.mqtt_codec import Publish
 from laptop.iot_hub.registry import Name
 from laptop.iot_hub.telemetry_log import partition_of
 from laptop.tls import client_context
-from tests.laptop.hub_running import KEY, RunningHub, base, desired, eventually, model, running_hub
+from tests.laptop.hub_running import KEY, RunningHub, base, desired, model, running_hub
+from tests.laptop.serving import eventually
 
 pytestmark = [
     pytest.mark.enable_socket,
@@ -78,6 +79,10 @@ def counts(hub: RunningHub, name: str) -> dict[str, int]:
     return {**found.system_metrics.results, **found.metrics.results}
 
 
+def is_connected(hub: RunningHub) -> bool:
+    return bool(hub.registry.get_module("edge-1", "inference").connection_state == "Connected")
+
+
 def test_a_model_reaches_the_canary_then_all_and_a_bad_one_is_rolled_back(hub: RunningHub) -> None:
     names = [f"edge-{number}" for number in range(3)]
     for number, name in enumerate(names):
@@ -86,7 +91,7 @@ def test_a_model_reaches_the_canary_then_all_and_a_bad_one_is_rolled_back(hub: R
     with module(hub, names[0]) as first, module(hub, names[1]) as second, module(hub, names[2]) as third:
         devices = [Inference(client) for client in (first, second, third)]
         hub.configurations.create_configuration(model("m-1", "1", priority=1, condition="tags.ring='canary'"))
-        eventually(lambda: counts(hub, "m-1")["ready"] == 1)
+        eventually(lambda: counts(hub, "m-1")["ready"] == 1, "the model is not ready on one device")
         assert [device.loaded for device in devices] == [["1"], [], []]
         assert counts(hub, "m-1") == {
             "targetedCount": 1, "appliedCount": 0, "reportedSuccessfulCount": 0, "reportedFailedCount": 0,
@@ -95,17 +100,17 @@ def test_a_model_reaches_the_canary_then_all_and_a_bad_one_is_rolled_back(hub: R
         promoted = hub.configurations.get_configuration("m-1")
         promoted.target_condition = "*"
         hub.configurations.update_configuration(promoted, f'"{promoted.etag}"')
-        eventually(lambda: counts(hub, "m-1")["ready"] == 3)
+        eventually(lambda: counts(hub, "m-1")["ready"] == 3, "the model is not ready on every device")
         hub.configurations.create_configuration(model("m-bad2", "bad2", priority=2, condition="tags.ring='canary'"))
-        eventually(lambda: counts(hub, "m-bad2")["failed"] == 1)
+        eventually(lambda: counts(hub, "m-bad2")["failed"] == 1, "the bad model did not fail")
         hub.configurations.delete_configuration("m-bad2")
-        eventually(lambda: [device.loaded for device in devices] == [["1", "1"], ["1"], ["1"]])
+        eventually(lambda: [one.loaded for one in devices] == [["1", "1"], ["1"], ["1"]], "the canary did not go back")
         assert counts(hub, "m-1")["ready"] == 3
         hub.registry.update_twin(names[2], Twin(tags={"ring": "canary"}))
         hub.configurations.create_configuration(model("m-3", "3", priority=3, condition="tags.ring='canary'"))
-        eventually(lambda: counts(hub, "m-3")["ready"] == 2)
+        eventually(lambda: counts(hub, "m-3")["ready"] == 2, "the next model is not ready on both canaries")
         hub.registry.update_twin(names[1], Twin(tags={"ring": "canary"}))
-        eventually(lambda: counts(hub, "m-3")["ready"] == 3)
+        eventually(lambda: counts(hub, "m-3")["ready"] == 3, "the next model is not ready on the new canary")
 
 
 def test_a_device_that_is_added_later_gets_what_is_deployed(hub: RunningHub) -> None:
@@ -121,7 +126,7 @@ def test_a_condition_on_reported_properties_follows_the_device(hub: RunningHub) 
     assert counts(hub, "base")["targetedCount"] == 0
     report = Publish("$iothub/twin/PATCH/properties/reported/?$rid=1", b'{"gpu": true}')
     hub.within(hub.hub.devices.received("edge-1", report))
-    eventually(lambda: counts(hub, "base")["appliedCount"] == 1)
+    eventually(lambda: counts(hub, "base")["appliedCount"] == 1, "the report did not move the deployment")
 
 
 def test_the_agents_report_moves_the_system_metrics(hub: RunningHub) -> None:
@@ -151,10 +156,10 @@ def test_patches_reach_a_module_that_has_reconnected_without_subscribing_again(h
         device = Inference(client)
         client.get_twin()
         hub.restart()
-        eventually(lambda: hub.registry.get_module("edge-1", "inference").connection_state == "Connected", 15)
+        eventually(lambda: is_connected(hub), "the module did not come back")
         hub.configurations.create_configuration(model("m-1", "1", priority=1))
-        eventually(lambda: device.loaded == ["1"])
-        eventually(lambda: counts(hub, "m-1")["ready"] == 1)
+        eventually(lambda: device.loaded == ["1"], "the patch did not arrive")
+        eventually(lambda: counts(hub, "m-1")["ready"] == 1, "the model is not ready on one device")
 
 
 def test_a_method_runs_on_the_module_and_a_silent_one_times_out(hub: RunningHub) -> None:
@@ -196,7 +201,7 @@ def test_telemetry_is_numbered_kept_and_announced(hub: RunningHub) -> None:
         client.send_message(b"\xff\x00")
         found = read(hub, f"/{partition}/messages", **{"from": 0, "wait": 5}).json()["messages"]
         hub.restart()
-        eventually(lambda: hub.registry.get_module("edge-1", "inference").connection_state == "Connected", 15)
+        eventually(lambda: is_connected(hub), "the module did not come back")
         client.send_message("third")
     later = read(hub, f"/{partition}/messages", **{"from": 2, "wait": 5}).json()["messages"]
     assert [(one["sequenceNumber"], one["offset"], one["partitionKey"]) for one in found + later] == [
@@ -241,13 +246,13 @@ def test_messages_need_a_token_for_event_hubs(hub: RunningHub) -> None:
 def test_coming_and_going_are_events_and_show_in_the_registry(hub: RunningHub) -> None:
     hub.add("edge-1", "inference")
     with module(hub, "edge-1"):
-        assert hub.registry.get_module("edge-1", "inference").connection_state == "Connected"
+        assert is_connected(hub)
         assert hub.registry.get_service_statistics().connected_device_count == 1
-    eventually(lambda: len(hub.events) == 2)
+    eventually(lambda: len(hub.events) == 2, "there were not two events")
     assert [(event.type, event.data["moduleId"]) for event in hub.events] == [
         ("Microsoft.Devices.DeviceConnected", "inference"), ("Microsoft.Devices.DeviceDisconnected", "inference"),
     ]  # fmt: skip
-    assert hub.registry.get_module("edge-1", "inference").connection_state == "Disconnected"
+    assert not is_connected(hub)
 
 
 def test_twenty_five_modules_are_served_at_once(hub: RunningHub) -> None:
@@ -259,7 +264,7 @@ def test_twenty_five_modules_are_served_at_once(hub: RunningHub) -> None:
     devices = [Inference(context.__enter__()) for context in contexts]
     try:
         hub.configurations.create_configuration(model("m-1", "1", priority=1))
-        eventually(lambda: counts(hub, "m-1")["ready"] == 25)
+        eventually(lambda: counts(hub, "m-1")["ready"] == 25, "the model is not ready on all 25")
         for device in devices:
             device.client.send_message("x")
     finally:

@@ -15,7 +15,9 @@ from urllib.parse import quote
 import pytest
 
 from laptop.iot_hub.mqtt_codec import matches
-from tests.laptop.hub_running import ADDRESS, KEY, RunningHub, eventually, running_hub
+from laptop.stack import MQTT_PORT
+from tests.laptop.hub_running import KEY, RunningHub, running_hub
+from tests.laptop.serving import eventually
 
 pytestmark = pytest.mark.enable_socket
 
@@ -36,25 +38,18 @@ def device(hub: RunningHub) -> str:
     return name
 
 
-def signature(device: str, *, key: str = KEY, seconds: float = 60, resource: str = "") -> str:
-    scope, expires = (
-        quote(resource or f"{ADDRESS}/devices/{device}/modules/m", safe=""),
-        str(int(time.time() + seconds)),
-    )
-    digest = b64encode(hmac.digest(b64decode(key), f"{scope}\n{expires}".encode(), hashlib.sha256)).decode()
-    return f"SharedAccessSignature sr={scope}&sig={quote(digest, safe='')}&se={expires}"
-
-
 class Client:
     """A client that says exactly what it is told to, byte by byte, and nothing by itself."""
 
     def __init__(self, hub: RunningHub, device: str) -> None:
         self.context = ssl.create_default_context(cafile=str(hub.stack.authority))
+        self.address = hub.stack.address
         self.device = device
         self.socket = self._open()
 
     def _open(self) -> ssl.SSLSocket:
-        return self.context.wrap_socket(socket.create_connection((ADDRESS, 8883), 5), server_hostname=ADDRESS)
+        plain = socket.create_connection((self.address, MQTT_PORT), 5)
+        return self.context.wrap_socket(plain, server_hostname=self.address)
 
     def reopen(self) -> None:
         """A new connection, the old one just gone."""
@@ -62,10 +57,16 @@ class Client:
         self.socket = self._open()
 
     def connect(self, password: str = "", *, clean: bool = False, keep_alive: int = 60, level: int = 4) -> bytes:
-        user = f"{ADDRESS}/{self.device}/m/?api-version=2019-10-01"
+        user = f"{self.address}/{self.device}/m/?api-version=2019-10-01"
         head = text("MQTT") + bytes([level, 0xC2 if clean else 0xC0]) + struct.pack("!H", keep_alive)
-        self.send(0x10, head + text(f"{self.device}/m") + text(user) + text(password or signature(self.device)))
+        self.send(0x10, head + text(f"{self.device}/m") + text(user) + text(password or self.signature()))
         return self.receive()[1]
+
+    def signature(self, *, key: str = KEY, seconds: float = 60, hub: str = "", path: str = "") -> str:
+        resource = f"{hub or self.address}/{path or f'devices/{self.device}/modules/m'}"
+        scope, expires = quote(resource, safe=""), str(int(time.time() + seconds))
+        digest = b64encode(hmac.digest(b64decode(key), f"{scope}\n{expires}".encode(), hashlib.sha256)).decode()
+        return f"SharedAccessSignature sr={scope}&sig={quote(digest, safe='')}&se={expires}"
 
     def subscribe(self, topic_filter: str, qos: int = 1) -> bytes:
         self.send(0x82, struct.pack("!H", 7) + text(topic_filter) + bytes([qos]))
@@ -159,7 +160,7 @@ def test_what_changes_while_a_device_is_away_is_read_from_its_twin_and_not_sent(
     client.subscribe(DESIRED)
     client.subscribe("$iothub/twin/res/#")
     client.send(0xE0, b"")
-    eventually(lambda: f"{client.device}/m" not in hub.hub.devices.broker.clients)
+    eventually(lambda: f"{client.device}/m" not in hub.hub.devices.broker.clients, "it is still there")
     patch(hub, client, 1)
     client.reopen()
     client.connect()
@@ -204,22 +205,26 @@ def test_a_silent_client_is_cut_off_after_one_and_a_half_keep_alives(client: Cli
 
 
 def test_a_client_is_cut_off_when_its_signature_expires(client: Client) -> None:
-    assert client.connect(signature(client.device, seconds=2)) == b"\0\0"
+    assert client.connect(client.signature(seconds=2)) == b"\0\0"
     assert client.is_cut_off
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"seconds": -1}, {"key": b64encode(b"z" * 32).decode()}, {"resource": f"{ADDRESS}/devices/other/modules/m"},
-     {"resource": "elsewhere/devices/x"}],
-)  # fmt: skip
+    [
+        {"seconds": -1},
+        {"key": b64encode(b"z" * 32).decode()},
+        {"path": "devices/other/modules/m"},
+        {"hub": "elsewhere"},
+    ],
+)
 def test_a_wrong_signature_is_not_authorized(client: Client, wrong: dict[str, object]) -> None:
-    assert client.connect(signature(client.device, **wrong)) == b"\0\5"  # type: ignore[arg-type]  # one of the keywords
+    assert client.connect(client.signature(**wrong)) == b"\0\5"  # type: ignore[arg-type]  # one of the keywords
     assert client.is_cut_off
 
 
 def test_a_signature_for_the_whole_device_opens_its_modules(client: Client) -> None:
-    assert client.connect(signature(client.device, resource=f"{ADDRESS}/devices/{client.device}")) == b"\0\0"
+    assert client.connect(client.signature(path=f"devices/{client.device}")) == b"\0\0"
 
 
 def test_an_unknown_or_disabled_device_is_not_authorized(hub: RunningHub, client: Client) -> None:

@@ -18,7 +18,7 @@ from laptop.identity import Identity
 from laptop.stack import ACCOUNT, ACCOUNT_ID, ACCOUNT_KEY, BLOB_PORT, IDENTITY_PORT, Stack
 from laptop.storage.front import azurite, front, wait_for_azurite
 from laptop.tls import client_context
-from tests.laptop.conftest import claimed_address
+from tests.addresses import claimed_address
 from tests.laptop.serving import http_server, https_server, serving
 
 pytestmark = pytest.mark.enable_socket
