@@ -9,7 +9,7 @@ from typing import Literal
 from functions.errors import Ignored, Poison
 from functions.events import DataUploaded, DriftDetected
 from functions.loops import Loop
-from functions.ports import Row, Rows, Stored
+from functions.ports import Blobs, Row, Rows, Stored
 
 UPLOADS, REQUESTS = "uploads", "requests"
 PENDING = 0  # generations count from 1
@@ -80,8 +80,7 @@ def admit(upload: DataUploaded, loop: Loop, at: datetime) -> Upload:
             code="BLOB_TYPE",
         )
     etag = upload.etag.strip('"')
-    key = sha256(f"{upload.container}\n{upload.blob}\n{etag}".encode()).hexdigest()[:32]
-    return Upload(key, upload.blob, etag, upload.size_bytes, site, at)
+    return Upload(_key(upload.container, upload.blob, etag), upload.blob, etag, upload.size_bytes, site, at)
 
 
 def count(rows: Rows, loop: Loop, upload: Upload) -> bool:
@@ -95,6 +94,21 @@ def count(rows: Rows, loop: Loop, upload: Upload) -> bool:
         "generation": PENDING,
     }
     return rows.insert(UPLOADS, loop.name, upload.key, row=row)
+
+
+def overlooked(rows: Rows, blobs: Blobs, loop: Loop, *, now: datetime) -> list[Upload]:
+    """Uploads that lie in the landing container and that no event told of, or not yet.
+
+    Empty files and files outside the loop's sites are left to their events, which say what is wrong with them.
+    """
+    known = {stored.key for stored in rows.find(UPLOADS, loop.name)}
+    found = [
+        Upload(_key(loop.data.container, facts.name, facts.etag), facts.name, facts.etag, facts.size_bytes, site, now)
+        for site in loop.loop.sites
+        for facts in blobs.list(loop.data.container, f"{loop.name}/{site}/")
+        if facts.size_bytes
+    ]
+    return [upload for upload in found if upload.key not in known]
 
 
 def pending(rows: Rows, loop: Loop) -> list[Upload]:
@@ -135,6 +149,10 @@ def answer(rows: Rows, loop: Loop, keys: Iterable[str]) -> None:
 
 
 type Trigger = Literal["data", "drift"]
+
+
+def _key(container: str, blob: str, etag: str) -> str:
+    return sha256(f"{container}\n{blob}\n{etag}".encode()).hexdigest()[:32]
 
 
 def _upload(stored: Stored) -> Upload:

@@ -8,7 +8,7 @@ from functions.envelope import read_drift, read_upload
 from functions.loops import Loop, each
 from functions.quarantine import acknowledging
 from functions.retraining.decide import decide
-from functions.retraining.ledger import admit, ask, count, owner
+from functions.retraining.ledger import admit, ask, count, overlooked, owner
 from functions.retraining.perform import look, perform
 from functions.wiring import cloud
 
@@ -43,5 +43,17 @@ def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the h
         seen = look(here.rows, loop)
         decision = decide(seen.backlog, loop.retrain, now)
         perform(decision, here, loop, seen=seen, now=now)
+
+    each(here.settings.loops, turn)
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%")
+def count_overlooked_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
+    """List what landed and count what no event told of, so that an upload whose event was lost is not."""
+    here, now = cloud(), datetime.now(UTC)
+
+    def turn(loop: Loop) -> None:
+        for upload in overlooked(here.rows, here.blobs, loop, now=now):
+            count(here.rows, loop, upload)
 
     each(here.settings.loops, turn)

@@ -8,7 +8,7 @@ from functions.journal import entries
 from functions.ports import JobOrder
 from functions.retraining.decide import Decision, Launch, decide
 from functions.retraining.perform import look, perform
-from functions.retraining.trigger import count_upload_on_blob_created
+from functions.retraining.trigger import count_overlooked_on_timer, count_upload_on_blob_created
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud, FakeTrainer
 from tests.messages import blob_created
@@ -106,6 +106,19 @@ def test_a_crash_after_the_job_started_is_resumed_without_a_second_job(here: Fak
     assert [s.row["blob"] for s in here.rows.find("uploads", "flight-delays", generation=0)] == [
         "flight-delays/ewr/2013-02-01.parquet"
     ]
+
+
+def test_an_upload_whose_event_was_lost_is_found_by_listing_and_counted_once(here: FakeCloud) -> None:
+    for blob in ("flight-delays/ewr/a.parquet", "flight-delays/boston/b.parquet", "other/ewr/c.parquet"):
+        here.blobs.put("landing", blob, b"PAR1")
+    here.blobs.put("landing", "flight-delays/ewr/empty.parquet", b"")
+    for _ in range(2):
+        count_overlooked_on_timer(None)
+    told = here.blobs.facts("landing", "flight-delays/ewr/a.parquet")
+    assert told
+    land("flight-delays/ewr/a.parquet", etag=told.etag)
+    uploads = [stored.row["blob"] for stored in here.rows.find("uploads", "flight-delays")]
+    assert uploads == ["flight-delays/ewr/a.parquet"]
 
 
 def test_two_instances_that_seal_at_once_start_one_job(here: FakeCloud) -> None:
