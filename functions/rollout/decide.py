@@ -94,7 +94,9 @@ def step(
     here = rings[ring]
     if not newest:
         return Supersede("a newer version is on its way")
-    if progress is None or progress.targeted == 0:
+    if progress is None:
+        return Hold(f"IoT Hub has no deployment for {here.name} any more")
+    if progress.targeted == 0:
         return Hold(f"no device matches {here.devices!r}")
     return _onward(rings, ring, progress, waited=now - since)
 

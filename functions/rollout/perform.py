@@ -70,8 +70,9 @@ def admit(admission: Admission, here: Cloud, loop: Loop, *, model: ModelVersion,
 def overlooked(here: Cloud, loop: Loop) -> list[ModelRegistered]:
     """Versions that our jobs registered and no event told of, or not yet."""
     known = {int(found.key) for found in here.rows.find(ROLLOUTS, loop.name)}
-    made = [int(str(job.row["version"])) for job in here.rows.find(JOBS, loop.name, state="registered")]
-    return [ModelRegistered(model=loop.name, version=str(version)) for version in sorted(made) if version not in known]
+    made = {int(str(job.row["version"])) for job in here.rows.find(JOBS, loop.name, state="registered")}
+    untold = [ModelRegistered(model=loop.name, version=str(version)) for version in sorted(made - known)]
+    return [one for one in untold if here.registry.get(one.model, one.version)]  # unless somebody deleted it since
 
 
 def rolling(here: Cloud, loop: Loop) -> list[Rolling]:
@@ -82,7 +83,7 @@ def rolling(here: Cloud, loop: Loop) -> list[Rolling]:
         Rolling(
             stored=one,
             version=str(int(one.key)),
-            ring=int(str(one.row["ring"])),
+            ring=min(int(str(one.row["ring"])), len(loop.rollout.ring) - 1),  # the loop file may have lost rings
             since=datetime.fromisoformat(str(one.row["since"])),
             deployment=str(one.row["deployment"]),
             progress=here.fleet.progress(str(one.row["deployment"])),
@@ -98,8 +99,10 @@ def go_on(step: Step, here: Cloud, loop: Loop, *, seen: Rolling, now: datetime) 
     match step:
         case Advance(reason=reason):
             model = here.registry.get(loop.name, seen.version)
-            if model is not None:
-                _reach(here, loop, model, ring=seen.ring + 1, reason=reason, now=now)
+            if model is None:
+                _journal(here, loop, seen.version, "Hold", reason="the registry has it no longer", now=now)
+                return
+            _reach(here, loop, model, ring=seen.ring + 1, reason=reason, now=now)
         case Finish(reason=reason) | Supersede(reason=reason) | Pause(reason=reason):
             state = {Finish: DONE, Supersede: SUPERSEDED, Pause: PAUSED}[type(step)]
             here.rows.replace(ROLLOUTS, loop.name, stored=seen.stored, row={**seen.stored.row, "state": state})

@@ -1,14 +1,17 @@
 """What functions/ports.py promises of Fleet."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from azure.identity import DefaultAzureCredential
 from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import Twin
 
-from functions.ports import Deployment, Progress
-from functions.wiring import Cloud
+from functions.loops import read
+from functions.ports import Deployment, ModelVersion, Progress
+from functions.rollout import manifest
+from functions.wiring import Azure, Cloud
 from laptop.stack import Stack
 from tests.fakes.cloud import FakeCloud
 
@@ -73,6 +76,29 @@ def test_progress_counts_the_devices_that_each_metric_names(
     assert cloud.fleet.progress(deployment.id) == Progress(0, {"ready": 0, "failed": 0})
     join(cloud, request, deployment)
     assert cloud.fleet.progress(deployment.id) == Progress(3, {"ready": 2, "failed": 1})
+
+
+@pytest.mark.enable_socket
+def test_a_device_gets_its_module_from_the_base_and_the_newest_model_from_the_layers_on_it(
+    azure: Azure, stack: Stack, unique: str
+) -> None:
+    loop = read(Path("loops/flight-delays.toml"))
+    rings = [ring.model_copy(update={"devices": f"tags.site = '{unique}'"}) for ring in loop.rollout.ring]
+    loop = loop.model_copy(update={"rollout": loop.rollout.model_copy(update={"ring": rings})})
+    with DefaultAzureCredential() as credential:
+        registry = IoTHubRegistryManager.from_token_credential(stack.hub_hostname, credential)
+        registry.create_device_with_sas(unique, KEY, KEY, "enabled", iot_edge=True)
+        registry.update_twin(unique, Twin(tags={"site": unique}), "*")
+        registry.create_module_with_sas(unique, "inference", "iotEdge", KEY, KEY)
+        image = "localhost/edge@sha256:ab"
+        azure.fleet.apply(manifest.base(loop, image=image, devices=rings[0].devices, environment={}))
+        for version in ("2", "1"):
+            lineage = {"sha256": version * 64, "profile": unique}
+            model = ModelVersion(loop.name, version, f"{loop.name}/{version}", lineage)
+            assert azure.fleet.apply(manifest.layer(loop, model, 0, store=stack.blob_url))
+        found = registry.get_module_twin(unique, "inference").properties.desired["model"]
+    assert (found["version"], found["profile"]) == ("2", unique)
+    assert found["url"] == f"{stack.blob_url}/models/flight-delays/2/"
 
 
 def test_an_unknown_deployment_has_no_progress(cloud: Cloud, unique: str) -> None:
