@@ -76,16 +76,17 @@ def _register(here: Cloud, loop: Loop, seen: Look) -> str:
     existing = here.registry.versions(loop.name)
     ours = [found.version for found in existing if found.lineage.get("job") == seen.job.key]
     version = ours[0] if ours else str(max((int(found.version) for found in existing), default=0) + 1)
-    folder = f"{loop.name}/{version}"
-    digest = _store(here.blobs, seen.outcome.outputs["model"], folder)
+    contents = _contents(here.blobs, seen.outcome.outputs["model"])
+    while not _store(here.blobs, contents, folder := f"{loop.name}/{version}"):
+        version = str(int(version) + 1)  # another job left its files there and never came to register them
     lineage = {
         "job": seen.job.key,
         "loop": loop.name,
         "generation": str(seen.job.row["generation"]),
         "pipeline": loop.retrain.pipeline,
-        "sha256": digest["files.json"],
-        "model_sha256": digest["model.onnx"],
-        "profile": digest["profile"],
+        "sha256": sha256(contents["files.json"]).hexdigest(),
+        "model_sha256": sha256(contents["model.onnx"]).hexdigest(),
+        "profile": Profile.from_json(contents["profile.json"].decode()).hash,
         "log_loss": f"{seen.report.challenger.log_loss:.6f}" if seen.report else "",
     }
     # Written down first, so that the registration's event finds a job that says it made this version
@@ -96,22 +97,24 @@ def _register(here: Cloud, loop: Loop, seen: Look) -> str:
     return version
 
 
-def _store(blobs: Blobs, source: str, folder: str) -> Mapping[str, str]:
-    """Copy a job's model files and list them with their digests, the last file written; content decides, not time."""
-    contents = {name: blobs.read(OUTPUTS, f"{source}/{name}") for name in FILES}
-    digests: dict[str, str] = {}
-    listing: dict[str, dict[str, str | int]] = {}
-    for name, data in contents.items():
+def _contents(blobs: Blobs, source: str) -> Mapping[str, bytes]:
+    """A job's model files, and last the list of their digests that devices check them against."""
+    contents = {}
+    for name in FILES:
+        data = blobs.read(OUTPUTS, f"{source}/{name}")
         if data is None:
             raise Transient(f"{source}/{name} is not there", why="the job completed", fix="wait for the next try")
-        blobs.create(MODELS, f"{folder}/{name}", data)
-        digests[name] = sha256(data).hexdigest()
-        listing[name] = {"sha256": digests[name], "size_bytes": len(data)}
-    files = json.dumps({"files": listing}, indent=1, sort_keys=True).encode()
-    blobs.create(MODELS, f"{folder}/files.json", files)
-    digests["files.json"] = sha256(files).hexdigest()
-    digests["profile"] = Profile.from_json((contents["profile.json"] or b"").decode()).hash
-    return digests
+        contents[name] = data
+    listing = {name: {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)} for name, data in contents.items()}
+    return {**contents, "files.json": json.dumps({"files": listing}, indent=1, sort_keys=True).encode()}
+
+
+def _store(blobs: Blobs, contents: Mapping[str, bytes], folder: str) -> bool:
+    """Write files where devices fetch them; False if other files stand there."""
+    return all(
+        blobs.create(MODELS, f"{folder}/{name}", data) or blobs.read(MODELS, f"{folder}/{name}") == data
+        for name, data in contents.items()
+    )
 
 
 def _unusable(blobs: Blobs, folder: str) -> str:

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from azure.core.exceptions import AzureError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -33,6 +34,7 @@ _OPERATION = (
     f"/subscriptions/{{subscription}}{_PROVIDER}/locations/{{location}}/mfeOperationResults/jc:{{guid}}:{{name}}"
 )
 _LISTING = ("listViewType", "$skip", "$top")
+_STORAGE_AGAIN_S = 0.2
 _REMEMBERED = 2_000  # requests that can be read back
 _Handler = Callable[[Request], Awaitable[Response]]
 
@@ -68,11 +70,21 @@ class MlWorkspace:
         """Run jobs until cancelled; afterwards every process they started is gone and the state is closed."""
         try:
             for container in set(DATASTORES.values()):
-                await asyncio.to_thread(self._storage.ensure, container)
+                await self._ensure(container)
             await self._executor.run()
         finally:
             self._storage.close()
             self._database.close()
+
+    async def _ensure(self, container: str) -> None:
+        """Create a container, however long storage takes to come up; who started the stack knows how patient to be."""
+        while True:
+            try:
+                await asyncio.to_thread(self._storage.ensure, container)
+            except AzureError:
+                await asyncio.sleep(_STORAGE_AGAIN_S)
+            else:
+                return
 
     def _workspace_routes(self) -> list[Route]:
         serve = self._served

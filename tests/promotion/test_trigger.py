@@ -93,6 +93,15 @@ def test_a_report_with_missing_or_unreal_numbers_fails_closed(here: FakeCloud, r
     assert (entry.decision, here.announcer.kinds()) == ("GiveUp", ["ModelRejected"])
 
 
+def test_files_that_another_job_left_under_a_version_are_never_registered_as_ours(here: FakeCloud) -> None:
+    here.blobs.put("models", "flight-delays/1/model.onnx", b"another job's, which never came to register")
+    complete(here)
+    judge_on_run_ended(run_completed(JOB))
+    (model,) = here.registry.versions("flight-delays")
+    assert (model.version, model.folder) == ("2", "flight-delays/2")
+    assert here.blobs.read("models", "flight-delays/2/model.onnx") == b"onnx"
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "profile.json"])
 def test_a_model_folder_that_no_device_could_load_is_given_up(here: FakeCloud, name: str) -> None:
     complete(here)
