@@ -1,7 +1,6 @@
 """Azurite, Microsoft's own storage emulator, and the front that gives it what it lacks: storage events."""
 
-import os
-import subprocess
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -15,13 +14,15 @@ from starlette.types import Receive, Scope, Send
 from laptop.event_grid.envelope import Emit
 from laptop.identity import Identity
 from laptop.keep_alive import Answer, KeepAlive, Unreachable
-from laptop.stack import ACCOUNT, AZURITE_BLOB_PORT, QUEUE_PORT, TABLE_PORT, Stack
+from laptop.processes import Processes
+from laptop.stack import AZURITE_BLOB_PORT, QUEUE_PORT, TABLE_PORT, Stack
 from laptop.storage.events import BlobRequest, happened, needs_properties
 from laptop.tls import client_context
 
 AUDIENCE = "https://storage.azure.com"
 API_VERSION = b"2021-12-02"  # any that Azurite knows; only the front's own requests carry it
 KEEP_ALIVE_S = 600  # Azurite's own 5 s would close connections just as a request is sent on them
+_PATIENCE_S = 30
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"expect", b"upgrade"})
 _FRAMING = frozenset({b"transfer-encoding"})  # the server frames the answer anew
 _SUCCEEDED = range(200, 300)
@@ -56,51 +57,36 @@ def azurite(stack: Stack) -> list[str]:
     ]
 
 
-def azurite_environment(stack: Stack) -> dict[str, str]:
-    """The environment Azurite needs: it fetches the source of a copy from its own front, and must trust it."""
-    return {**os.environ, "NODE_EXTRA_CA_CERTS": str(stack.authority)}
-
-
 @contextmanager
-def running_azurite(stack: Stack) -> Iterator[subprocess.Popen[bytes]]:
-    """Azurite as a child process: ready when the block starts, gone when it ends.
+def running_azurite(stack: Stack) -> Iterator[None]:
+    """Azurite alone: ready when the block starts, gone when it ends, and also when this process is killed.
 
     Raises:
         RuntimeError: It ended, or did not answer within 30 s.
     """
     (stack.home / "azurite").mkdir(parents=True, exist_ok=True)
-    with subprocess.Popen(azurite(stack), env=azurite_environment(stack), stdout=subprocess.DEVNULL) as process:
-        try:
-            wait_for_azurite(stack, process)
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    processes = Processes(stack)
+    try:
+        processes.start("azurite", azurite(stack))
+        _wait(stack, processes)
+        yield
+    finally:
+        processes.stop()
 
 
-def wait_for_azurite(stack: Stack, process: subprocess.Popen[bytes], *, within_s: float = 30) -> None:
-    """Return as soon as all three services answer.
-
-    Raises:
-        RuntimeError: The process ended, or did not answer in time.
-    """
-    urls = [f"https://{stack.address}:{port}/{ACCOUNT}" for port in (AZURITE_BLOB_PORT, QUEUE_PORT, TABLE_PORT)]
-    deadline = time.monotonic() + within_s
-    with httpx.Client(verify=client_context(stack), trust_env=False) as client:
-        while urls:
-            if process.poll() is not None:
-                raise RuntimeError(f"Azurite ended with exit code {process.returncode} before it answered")
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"Azurite did not answer at {urls[0]} within {within_s:.0f} s")
-            try:
-                client.get(urls[0])  # any answer will do, also a refusal
-            except httpx.TransportError:
-                time.sleep(0.05)
+def _wait(stack: Stack, processes: Processes) -> None:
+    ports = [AZURITE_BLOB_PORT, QUEUE_PORT, TABLE_PORT]
+    deadline = time.monotonic() + _PATIENCE_S
+    while ports:
+        if processes.ended():
+            raise RuntimeError(f"Azurite ended before it answered:\n{processes.tail('azurite')}")
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"Azurite did not answer at {stack.address}:{ports[0]} within {_PATIENCE_S} s")
+        with socket.socket() as probe:
+            if probe.connect_ex((stack.address, ports[0])):
+                time.sleep(0.02)
             else:
-                urls.pop(0)
+                ports.pop(0)
 
 
 def front(stack: Stack, emit: Emit) -> "Front":

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-import signal
+import shlex
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -13,6 +13,7 @@ import httpx
 import pytest
 from azure.storage.blob import ContainerClient
 
+from laptop import guard
 from laptop.stack import Stack
 from tests.addresses import free_port
 from tests.edge.cloud import DEVICE, Cloud, LaptopCredential, running_cloud
@@ -30,20 +31,20 @@ async def running_device(stack: Stack) -> AsyncIterator[str]:
     port = free_port(stack.address)
     where = ["--address", stack.address, "--home", str(stack.home), "--id", DEVICE, "--port", str(port)]
     log = stack.home / "device.log"
+    device = shlex.join([sys.executable, "-m", "laptop.device", *where])
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "laptop.device", *where), cwd=ROOT, stdout=output, stderr=output
-        )
+            *(sys.executable, "-S", guard.__file__, f"exec {device}"),
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True,
+        )  # fmt: skip
+    assert process.stdin is not None
     try:
         yield f"http://{stack.address}:{port}"
-        process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(15):
-            assert await process.wait() == 0, log.read_text()
-        assert "Traceback" not in log.read_text()
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        process.stdin.close()  # the guard asks the device to end
+        status = await process.wait()
+    assert status == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
 
 
 def promoted(stack: Stack, folder: Folder) -> Folder:

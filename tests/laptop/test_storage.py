@@ -1,8 +1,8 @@
 """The front: any client's upload works as against Azurite itself, and raises the event Azure would raise."""
 
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
@@ -16,7 +16,7 @@ from azure.storage.blob import BlobServiceClient, ContainerClient, ContentSettin
 from laptop.event_grid.relay import Event
 from laptop.identity import Identity
 from laptop.stack import ACCOUNT, ACCOUNT_ID, ACCOUNT_KEY, BLOB_PORT, IDENTITY_PORT, Stack
-from laptop.storage.front import azurite, front, wait_for_azurite
+from laptop.storage.front import front, running_azurite
 from laptop.tls import client_context
 from tests.addresses import claimed_address
 from tests.laptop.serving import http_server, https_server, serving
@@ -240,12 +240,13 @@ def test_tables_accept_the_same_identity(stack: Stack) -> None:
         assert name in [table.name for table in tables.list_tables()]
 
 
-def test_an_azurite_that_ends_at_once_is_reported_with_its_exit_code(stack: Stack) -> None:
+def test_an_azurite_that_cannot_start_is_reported_with_its_own_words(tmp_path: Path) -> None:
     with (
-        subprocess.Popen([azurite(stack)[0], "-e", "process.exit(3)"]) as process,
-        pytest.raises(RuntimeError, match="exit code 3"),
+        claimed_address(tmp_path) as elsewhere,
+        pytest.raises(RuntimeError, match=r"server\.pem"),
+        running_azurite(Stack(elsewhere, tmp_path)),
     ):
-        wait_for_azurite(Stack("127.0.0.254", stack.home), process)
+        pytest.fail("it runs without a certificate")
 
 
 def read_signature(container: ContainerClient, name: str) -> str:

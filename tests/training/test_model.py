@@ -43,6 +43,7 @@ def test_the_graph_takes_one_tensor_and_nothing_of_this_machine(trained: Path) -
     session = ort.InferenceSession(graph.SerializeToString())
     assert session.get_inputs()[0].type == "tensor(float)"
     assert session.get_inputs()[0].shape[1] == len(SCHEMA.features)
+    assert [one.domain for one in graph.opset_import] == ["", "ai.onnx.ml"]  # in the same order in every process
 
 
 def test_the_graph_answers_like_lightgbm_also_where_values_are_missing(trained: Path) -> None:
