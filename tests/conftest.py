@@ -1,5 +1,6 @@
 """What every test stands on: a fence around the loopback, an address and an Azurite of its own for each worker."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, settings
 from xdist.remote import Producer  # type: ignore[import-untyped] # ships no types
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped] # ships no types
 
+from laptop.processes import FENCE
 from laptop.stack import Stack
 from laptop.storage.front import running_azurite
 from laptop.tls import write_certificates
@@ -65,6 +67,16 @@ def _is_loopback(host: str) -> bool:
 
 
 sys.addaudithook(_stay_on_loopback)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_stay_on_loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    log = tmp_path_factory.mktemp("fence") / "outside.log"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", str(FENCE), prepend=os.pathsep)
+        environment.setenv("REFLUENT_FENCE_LOG", str(log))
+        yield
+    assert not log.exists(), f"a process that a test started looked beyond this computer:\n{log.read_text()}"
 
 
 class Together(LoadScopeScheduling):  # type: ignore[misc] # likewise
