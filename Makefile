@@ -2,6 +2,9 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 unexport PYTHONDONTWRITEBYTECODE
+# trust what this computer trusts, such as a company's proxy
+export UV_SYSTEM_CERTS = 1
+export NODE_USE_SYSTEM_CA = 1
 PY := .venv/bin/python
 CODE := function_app.py functions sketch edge training laptop tests bench
 

@@ -3,7 +3,6 @@
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p .tools
-export UV_SYSTEM_CERTS=1 NODE_USE_SYSTEM_CA=1 # trust what this computer trusts, such as a company's proxy
 say() { printf '\033[2m%s\033[0m\n' "$*"; }
 
 uv=$(command -v uv || true)
