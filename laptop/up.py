@@ -123,11 +123,12 @@ class Up:
         self._progress("Event Grid, Azure Machine Learning, IoT Hub, identity")
         services = [] if self._host else ["--telemetry-by-event-grid"]
         self._python("cloud", "laptop.cloud", *services)
+        self._wait(f"{stack.blob_url}?comp=list")
+        self._wait(stack.table_url)
+        self._wait(f"https://{stack.hub_hostname}/")
         if self._host:
             self._progress("the Functions host, with function_app.py")
             self._python("host", "laptop.host", "--app", ".", extra=self._settings)
-        self._wait(f"{stack.blob_url}?comp=list")
-        self._wait(f"https://{stack.hub_hostname}/")
         with ThreadPoolExecutor() as pool:
             self._progress("containers, devices, pipeline components: what a deployment does once")
             published = pool.submit(self.run, "components", "training.register_components")
