@@ -12,11 +12,12 @@ from pathlib import Path
 from laptop import guard
 from laptop.ml.command import render
 from laptop.ml.graph import Step
+from laptop.processes import FENCE
 
 LIMIT = timedelta(hours=1)  # for a step that names none
 LOG_TAIL = 4_000  # bytes of its log that are kept with the job
 TIMED_OUT = 124  # as the shell's own timeout command answers
-_INHERITED = ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "OMP_NUM_THREADS")
+_INHERITED = ("HOME", "LANG", "LC_ALL", "TMPDIR", "USER", "OMP_NUM_THREADS", "REFLUENT_FENCE_LOG")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ async def run_step(
     environment = {
         **{name: os.environ[name] for name in _INHERITED if name in os.environ},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONPATH": str(FENCE),  # a step is watched like every other process of the stack
         **variables,
         **step.environment,
     }
