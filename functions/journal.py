@@ -34,6 +34,12 @@ class Entry:
     links: tuple[str, ...] = ()
 
     @property
+    def brief(self) -> str:
+        """The reason on one line: of a log's tail, how it begins and how it ends."""
+        first, *rest = self.reason.splitlines() or [""]
+        return f"{first[:120]} … {rest[-1][-200:]}" if rest else first
+
+    @property
     def key(self) -> str:
         """Derived from the content, so that a decision repeated by a redelivery is one entry."""
         content = f"{self.loop}\n{self.slice}\n{self.subject}\n{self.decision}\n{self.reason}"

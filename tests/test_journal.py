@@ -28,3 +28,9 @@ def test_a_device_does_not_join_the_stories_of_two_models() -> None:
     story = [entry(0, "l:1"), entry(1, "lga", "l:1"), entry(2, "lga", "l:2", decision="Advance"), entry(3, "l:2")]
     assert chain(story, "l:1") == story[:2]
     assert chain(story, "lga") == story
+
+
+def test_the_tail_of_a_log_is_told_on_one_line_by_how_it_begins_and_ends() -> None:
+    long = Entry(AT, "l", "promotion", "rt-l-1-a", "GiveUp", "the job failed: step prepare\nskipped a\nno usable file")
+    assert long.brief == "the job failed: step prepare … no usable file"
+    assert entry(0, "l#1").brief == "because"

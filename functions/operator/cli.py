@@ -71,7 +71,7 @@ def show_why(subject: str, as_json: Json = False) -> None:  # noqa: FBT002  # as
     if as_json:
         typer.echo(json.dumps([readable(entry) for entry in chain], indent=1))
     for entry in [] if as_json else chain:
-        tell(entry)
+        tell(entry, whole=True)
     if not chain:
         loops = ", ".join(here.settings.loops)
         typer.echo(f"nothing was decided about {subject!r}; the loops are {loops}: see refluent status", err=True)
@@ -120,9 +120,11 @@ def new_decisions(every_s: float = 0.5) -> Iterator[Entry]:
         time.sleep(every_s)
 
 
-def tell(entry: Entry) -> None:
+def tell(entry: Entry, *, whole: bool = False) -> None:
     """Print one decision as one line."""
     colour = COLOURS.get(entry.decision, "dim")
     when = (f"{entry.at:%H:%M:%S} {entry.slice:<10} ", "dim")
-    line = Text.assemble(when, (f"{entry.decision:<13} ", colour), (entry.subject, "bold"), f"  {entry.reason}")
+    line = Text.assemble(
+        when, (f"{entry.decision:<13} ", colour), (entry.subject, "bold"), f"  {entry.reason if whole else entry.brief}"
+    )
     console.print(line, soft_wrap=True)

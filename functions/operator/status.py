@@ -67,5 +67,5 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
         rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
         devices={stored.key: str(stored.row["reason"]) for stored in rows.find("devices", loop)},
-        last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.reason}" for entry in newest],
+        last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in newest],
     )

@@ -60,6 +60,7 @@ async def run_step(
     environment = {
         **{name: os.environ[name] for name in _INHERITED if name in os.environ},
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",  # so that the error is the log's last line, not what was printed before it
         "PYTHONPATH": str(FENCE),  # a step is watched like every other process of the stack
         **variables,
         **step.environment,
