@@ -13,7 +13,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 class Event(BaseModel):
     """Something that happened; never changed after it is read."""
 
-    model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, allow_inf_nan=False, defer_build=True)
 
 
 # What Azure tells us

@@ -14,7 +14,6 @@ from functions.ports import Blobs, JobOutcome, ModelVersion, Stored
 from functions.promotion.decide import Decision, GiveUp, Register, Reject, Wait
 from functions.promotion.report import Report, read
 from functions.wiring import Cloud
-from sketch.profile import Profile
 
 JOBS, STARTED = "jobs", "started"
 OUTPUTS, MODELS = "azureml", "models"  # containers: what jobs wrote, what devices fetch
@@ -86,7 +85,7 @@ def _register(here: Cloud, loop: Loop, seen: Look) -> str:
         "pipeline": loop.retrain.pipeline,
         "sha256": sha256(contents["files.json"]).hexdigest(),
         "model_sha256": sha256(contents["model.onnx"]).hexdigest(),
-        "profile": Profile.from_json(contents["profile.json"].decode()).hash,
+        "profile": _profile_hash(contents["profile.json"]),
         "log_loss": f"{seen.report.challenger.log_loss:.6f}" if seen.report else "",
     }
     # Written down first, so that the registration's event finds a job that says it made this version
@@ -123,10 +122,17 @@ def _unusable(blobs: Blobs, folder: str) -> str:
     if missing:
         return f"its model folder lacks {', '.join(missing)}"
     try:
-        Profile.from_json((blobs.read(OUTPUTS, f"{folder}/profile.json") or b"").decode())
+        _profile_hash(blobs.read(OUTPUTS, f"{folder}/profile.json") or b"")
     except ValueError as problem:
         return f"profile.json: {problem}"
     return ""
+
+
+def _profile_hash(content: bytes) -> str:
+    """What names a reference profile; ValueError for anything that is none."""
+    from sketch.profile import Profile  # noqa: PLC0415 - numpy: a tenth of the start, and few runs end in a model
+
+    return Profile.from_json(content.decode()).hash
 
 
 def _close(here: Cloud, loop: Loop, seen: Look, *, state: str) -> None:

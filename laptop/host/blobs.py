@@ -8,11 +8,11 @@ from urllib.parse import unquote, urlsplit
 
 from laptop.host import worker
 from laptop.host.bindings import storage
-from laptop.host.client import Client, Unreachable
+from laptop.host.client import Answer, Client, Unreachable
 from laptop.host.invocations import Event, Invocations
 from laptop.host.queues import QueueListener, QueueOptions, encode
 from laptop.host.settings import Settings
-from laptop.host.storage import Answer, Queue, QueueMessage, Storage, account
+from laptop.host.storage import Queue, QueueMessage, Storage, account
 from laptop.host.worker import Function
 
 _log = logging.getLogger("host")

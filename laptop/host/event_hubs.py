@@ -145,10 +145,10 @@ class EventHubListener:
             try:
                 headers = {"Authorization": await self._client.bearer(_RESOURCE)}
                 answer = await self._client.send("GET", url, headers=headers)
-                if answer.status_code == _OK:
+                if answer.status == _OK:
                     self._pause_seconds = 0.1
-                    return msgspec.json.decode(answer.content, type=kind)
-                problem = f"{answer.status_code} {answer.text}"
+                    return msgspec.json.decode(answer.body, type=kind)
+                problem = str(answer)
             except (Unreachable, msgspec.DecodeError) as caught:
                 problem = str(caught)
             _log.warning("event hub %s: %s", self._source.hub, problem)

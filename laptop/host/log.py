@@ -7,7 +7,7 @@ from collections.abc import Callable
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-_NOISE = ("azure.core.pipeline.policies.http_logging_policy", "httpx", "uvicorn")  # a line or more per request
+_NOISE = ("azure.core.pipeline.policies.http_logging_policy", "uvicorn")  # a line or more per request
 _WORKER = "azure.functions"  # repeats every failed invocation, which the host already logs with its id
 _LIMIT_BYTES = 20_000_000
 

@@ -87,8 +87,8 @@ class Outputs:
             params={"api-version": "2018-01-01"},
             body=json.dumps(events if isinstance(events, list) else [events]).encode(),
         )
-        if not answer.is_success:
-            raise Unreachable(f"the topic {url} answered {answer.status_code} {answer.text}")
+        if not answer.succeeded:
+            raise Unreachable(f"the topic {url} answered {answer}")
 
     def _storage(self, binding: Binding, where: str) -> Storage:
         connection = binding.text("connection", "AzureWebJobsStorage")

@@ -155,7 +155,7 @@ async def serve(host: Host, door: socket.socket) -> bool:
             asyncio.get_running_loop().add_signal_handler(number, stop)
         await server.serve(sockets=[door])
     await host.invocations.work.stop(_GRACE_SECONDS)
-    await host.client.close()
+    host.client.close()
     return await worker.stop(_GRACE_SECONDS)
 
 

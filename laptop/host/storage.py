@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from laptop.host.client import Client, Unreachable
+from laptop.host.client import Answer, Client, Unreachable
 from laptop.host.settings import CannotStart, Settings, missing
 from laptop.stack import ACCOUNT, ACCOUNT_KEY
 
@@ -39,15 +39,6 @@ class Account:
     url: str
     name: str = ""
     key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a storage service answered."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +136,10 @@ class Storage:
             full["Authorization"] = await self._client.bearer(_RESOURCE)
         else:
             full["Authorization"] = _signature(self._account, method, url, params=params, headers=full, size=len(body))
-        answer = await self._client.send(method, url, headers=full, params=dict(params), body=body)
-        if not answer.is_success and answer.status_code not in expect:
-            raise Unreachable(f"{method} {url}: {answer.status_code} {answer.headers.get('x-ms-error-code', '')}")
-        return Answer(answer.status_code, dict(answer.headers), answer.content)
+        answer = await self._client.send(method, url, headers=full, params=params, body=body)
+        if not answer.succeeded and answer.status not in expect:
+            raise Unreachable(f"{method} {url}: {answer.status} {answer.headers.get('x-ms-error-code', '')}")
+        return answer
 
 
 class Queue:

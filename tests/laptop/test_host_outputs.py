@@ -67,7 +67,7 @@ def write(settings: dict[str, str], binding: Binding, value: Datum) -> None:
         try:
             await Outputs(Settings(settings), client, HostJson()).write(binding, value, {})
         finally:
-            await client.close()
+            client.close()
 
     asyncio.run(once())
 

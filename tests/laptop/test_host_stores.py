@@ -66,7 +66,7 @@ def at_queue[T](stack: Stack, name: str, act: Callable[[Queue], Awaitable[T]], k
         try:
             return await act(Queue(name, Storage(Account(stack.queue_url, ACCOUNT, key), client)))
         finally:
-            await client.close()
+            client.close()
 
     return asyncio.run(with_queue())
 
