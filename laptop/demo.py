@@ -28,7 +28,7 @@ from laptop.tls import client_context
 from laptop.up import Up
 
 LOOP = "flight-delays"
-BREATH_S = 0.05  # between two days of requests while a job trains on the same two cores
+BREATH_S = 0.3  # between two days of requests while a job trains on the same two cores
 PATIENCE_S = 90
 COUNTED = "count-upload-on-blob-created"
 
