@@ -1,7 +1,9 @@
 """The host's HTTP side: admin pages first, then the webhooks, then the functions' own routes."""
 
+import logging
 from collections.abc import Sequence
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,6 +14,8 @@ from laptop.host.http_trigger import HttpFunctions
 from laptop.host.routes import METHODS, FunctionRoute
 from laptop.host.webhooks import BlobWebhook, EventGridWebhook
 from laptop.host.worker import Function
+
+_log = logging.getLogger("host")
 
 
 def web(admin: Admin, grid: EventGridWebhook, blobs: BlobWebhook, functions: HttpFunctions) -> Starlette:
@@ -30,7 +34,8 @@ def web(admin: Admin, grid: EventGridWebhook, blobs: BlobWebhook, functions: Htt
         Route("/runtime/webhooks/{extension}", webhook, methods=list(METHODS)),
         Route("/{path:path}", functions.answer, methods=list(METHODS)),
     ]
-    return Starlette(routes=routes, exception_handlers={404: _empty, 405: _empty})
+    handlers = {404: _empty, 405: _empty, msgspec.DecodeError: _unreadable}
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 def table(
@@ -62,6 +67,12 @@ def _address(function: Function, url: str) -> str:
         case "eventHubTrigger":
             return f"{trigger.text('eventHubName')} as {trigger.text('consumerGroup', '$Default')}"
     return trigger.text("schedule") or trigger.text("queueName")
+
+
+async def _unreadable(_: Request, problem: Exception) -> Response:
+    """Not left to the server, which would close the connection just as its next request may be on the way."""
+    _log.warning("a call could not be read: %s", problem)
+    return Response(status_code=500)
 
 
 async def _empty(_: Request, problem: Exception) -> Response:

@@ -98,8 +98,8 @@ async def _answer(request: Request, deliver: Deliver) -> Response:
         return Response(headers={"Webhook-Allowed-Origin": origin})
     match request.headers.get("aeg-event-type", "").lower():
         case "subscriptionvalidation":
-            validation = _elements(await request.body())[0]
-            code = msgspec.json.decode(validation, type=_Validation).data.validation_code
+            (event, *_) = _elements(await request.body()) or [msgspec.Raw(b"{}")]
+            code = msgspec.json.decode(event, type=_Validation).data.validation_code
             return JSONResponse({"validationResponse": code})
         case "notification":
             return await deliver(_elements(await request.body()))

@@ -1,5 +1,6 @@
 """The host as Event Grid, browsers and operators meet it: func start's URLs, statuses and answers."""
 
+import http.client
 import json
 import signal
 import subprocess
@@ -86,9 +87,21 @@ def test_an_event_that_is_no_event_never_stops_the_host(host: RunningHost, body:
     assert host.notify("on_event", [grid_event("after")]).status_code == 202
 
 
-def test_a_notification_that_is_not_json_fails(host: RunningHost) -> None:
-    path = "/runtime/webhooks/eventgrid?functionName=on_event"
-    assert host.send("POST", path, "{not json", aeg_event_type="Notification").status_code == 500
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [("Notification", "{not json"), ("SubscriptionValidation", "[]"), ("SubscriptionValidation", "{}")],
+)
+def test_a_call_that_cannot_be_read_fails_and_its_connection_lives_on(host: RunningHost, kind: str, body: str) -> None:
+    door = http.client.HTTPConnection(host.url.removeprefix("http://"))
+    path, headers = "/runtime/webhooks/eventgrid?functionName=on_event", {"aeg-event-type": kind}
+    door.connect()
+    connection = door.sock
+    for _ in range(3):
+        door.request("POST", path, body, headers)
+        with door.getresponse() as answer:
+            assert (answer.status, answer.read()) == (500, b"")
+    assert door.sock is connection
+    door.close()
 
 
 @pytest.mark.parametrize("door", ["eventgrid", "EventGrid"])
