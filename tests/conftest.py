@@ -1,5 +1,6 @@
 """What every test stands on: a fence around the loopback, an address and an Azurite of its own for each worker."""
 
+import gc
 import os
 import shutil
 import sys
@@ -99,6 +100,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         alone = isinstance(item, pytest.Function) and set(item.fixturenames) & set(TOGETHER) - {_group(item.nodeid)}
         if alone:
             raise pytest.UsageError(f"{item.nodeid} uses {', '.join(alone)}: name its file in TOGETHER, in {__file__}")
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays anyway: every module that the tests import."""
+    gc.collect()
+    gc.freeze()
 
 
 def _group(nodeid: str) -> str:
