@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from laptop.stack import Stack
+from laptop.stack import CLAIM_PORT, Stack
 
 ADDRESSES = [f"127.0.0.{number}" for number in range(100, 200)]  # the storage SDK knows a local account by 127.0.0.1…
-CLAIM_PORT = 10099  # no endpoint's port: whoever holds it on an address has the address
 
 
 @contextmanager
