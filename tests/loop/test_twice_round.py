@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("loop"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from laptop.up import CannotStart, claimed_stack
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.xdist_group("loop"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
 REFLUENT = [sys.executable, "-W", "ignore", "-c", "from laptop.cli import run; run()"]
 
 
