@@ -86,7 +86,7 @@ def chain(every: Iterable[Entry], subject: str) -> list[Entry]:
 def _entry(loop: str, stored: Stored) -> Entry:
     row = stored.row
     return Entry(
-        at=row["at"] if isinstance(row["at"], datetime) else datetime.fromisoformat(str(row["at"])),
+        at=datetime.fromisoformat(str(row["at"])),
         loop=loop,
         slice=str(row["slice"]),
         subject=str(row["subject"]),

@@ -72,7 +72,6 @@ class Story:
     def __init__(self, rows: Rows, console: Console) -> None:
         self._rows, self._console = rows, console
         self._known: dict[str, Entry] = {}
-        self._quiet = 0
 
     def read(self) -> None:
         """Print what was decided since the last look."""

@@ -88,10 +88,9 @@ class Processes:
         text = self.log(name).read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
-    def stop(self, *names: str) -> None:
-        """End these children, or all, the last started first."""
-        chosen = [name for name in reversed(self._running) if not names or name in names]
-        stopping = [self._running.pop(name) for name in chosen]
+    def stop(self) -> None:
+        """End every child, the last started first."""
+        stopping = [self._running.pop(name) for name in list(reversed(self._running))]
         for process in stopping:
             if process.stdin:
                 process.stdin.close()

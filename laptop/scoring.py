@@ -74,7 +74,7 @@ class Clients:
             said = msgspec.json.decode(answer.read())
             if answer.status == HTTPStatus.OK and len(said["scores"]) == rows:
                 version = said["version"]
-        except (HTTPException, OSError):
+        except (HTTPException, OSError, msgspec.DecodeError):
             device.close()  # the next request opens another connection
         latency_ms = (time.perf_counter() - began) * 1000
         with self._lock:

@@ -15,6 +15,8 @@ UPLOADS, REQUESTS = "uploads", "requests"
 PENDING = 0  # generations count from 1
 WAITING, ANSWERED = 0, 1
 
+type Trigger = Literal["data", "drift"]
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:
@@ -25,7 +27,6 @@ class Upload:
         blob: Name inside the landing container, "<loop>/<site>/<file>".
         size_bytes: As the store reported it.
         at: When it was counted, aware.
-        generation: The generation that took it; 0 while it is pending.
     """
 
     key: str
@@ -34,7 +35,6 @@ class Upload:
     size_bytes: int
     site: str
     at: datetime
-    generation: int = PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,6 @@ def pending(rows: Rows, loop: Loop) -> list[Upload]:
     return sorted(found, key=lambda upload: (upload.blob, upload.etag))
 
 
-def versions(rows: Rows, loop: Loop, blob: str) -> list[Upload]:
-    """Every counted version of one blob."""
-    return [_upload(stored) for stored in rows.find(UPLOADS, loop.name, blob=blob)]
-
-
 def ask(rows: Rows, loop: Loop, drift: DriftDetected) -> bool:
     """Write down that drift wants a job; False for a wish that stands already."""
     key = sha256(f"{drift.device}\n{drift.version}".encode()).hexdigest()[:32]
@@ -148,9 +143,6 @@ def answer(rows: Rows, loop: Loop, keys: Iterable[str]) -> None:
     rows.change(REQUESTS, loop.name, keys=keys, values={"state": ANSWERED})
 
 
-type Trigger = Literal["data", "drift"]
-
-
 def _key(container: str, blob: str, etag: str) -> str:
     return sha256(f"{container}\n{blob}\n{etag}".encode()).hexdigest()[:32]
 
@@ -164,5 +156,4 @@ def _upload(stored: Stored) -> Upload:
         size_bytes=int(str(row["size_bytes"])),
         site=str(row["site"]),
         at=datetime.fromisoformat(str(row["at"])),
-        generation=int(str(row["generation"])),
     )
