@@ -9,6 +9,8 @@ ETag = Annotated[str, Field(pattern=r"^[!-~]{1,256}$")]
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}$", coerce_numbers_to_str=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 
+type Trigger = Literal["data", "drift"]  # what a job was started for
+
 
 class Event(BaseModel):
     """Something that happened; never changed after it is read."""
@@ -62,7 +64,7 @@ class TrainingLaunched(Event):
     loop: str
     generation: int
     job: str
-    trigger: Literal["data", "drift"]
+    trigger: Trigger
     files: int
     reason: str
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
 
+from functions.events import Trigger
 from functions.loops import Retrain
 
 DAY = timedelta(days=1)
@@ -36,7 +36,7 @@ class Backlog:
 class Launch:
     """Seal the generation and train on it."""
 
-    trigger: Literal["data", "drift"]
+    trigger: Trigger
     reason: str
 
 

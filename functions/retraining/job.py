@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from functions.errors import Transient
+from functions.events import Trigger
 from functions.loops import Loop
 from functions.ports import Blobs, JobOrder
-from functions.retraining.ledger import Trigger, Upload
+from functions.retraining.ledger import Upload
 
 CONTAINER = "manifests"
 

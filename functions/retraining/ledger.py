@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Literal
 
 from functions.errors import Ignored, Poison
 from functions.events import DataUploaded, DriftDetected
@@ -14,8 +13,6 @@ from functions.ports import Blobs, Row, Rows, Stored
 UPLOADS, REQUESTS = "uploads", "requests"
 PENDING = 0  # generations count from 1
 WAITING, ANSWERED = 0, 1
-
-type Trigger = Literal["data", "drift"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,7 @@ class Look:
 
 def look(rows: Rows, loop: Loop) -> Look:
     """Re-read the truth: generation, uploads, requests, jobs."""
-    rows.insert(GENERATIONS, loop.name, CURRENT, row={"number": 1, "state": OPEN, "trigger": "", "reason": ""})
-    generation = rows.get(GENERATIONS, loop.name, CURRENT)
-    assert generation is not None  # noqa: S101  # it was inserted above and is never deleted
+    generation = _generation(rows, loop)
     uploads = ledger.pending(rows, loop)
     times = [upload.at for upload in uploads]
     jobs = list(rows.find(JOBS, loop.name))
@@ -44,6 +42,15 @@ def look(rows: Rows, loop: Loop) -> Look:
         launches=tuple(launches),
     )
     return Look(backlog, generation)
+
+
+def _generation(rows: Rows, loop: Loop) -> Stored:
+    stored = rows.get(GENERATIONS, loop.name, CURRENT)
+    if stored is None:  # a loop's very first look
+        rows.insert(GENERATIONS, loop.name, CURRENT, row={"number": 1, "state": OPEN, "trigger": "", "reason": ""})
+        stored = rows.get(GENERATIONS, loop.name, CURRENT)
+    assert stored is not None  # noqa: S101  # it was inserted above and is never deleted
+    return stored
 
 
 def perform(decision: Decision, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
