@@ -1,15 +1,20 @@
 """Azure Event Grid (azure-eventgrid): what the loop announces."""
 
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, HttpResponseError
 from azure.core.messaging import CloudEvent
 from azure.eventgrid import EventGridPublisherClient
 
-from functions.errors import Refused, Transient
+from functions.cloud.refusals import Service
 from functions.events import Event
 
 SOURCE = "/refluent"
 TYPE_PREFIX = "Refluent."
+TOPIC = Service(
+    name="Event Grid",
+    role="EventGrid Data Sender on the topic",
+    failing="did not take it",
+    patience="wait for the redelivery; check EVENT_TOPIC_ENDPOINT if it persists",
+)
 
 
 class TopicAnnouncer:
@@ -33,21 +38,5 @@ class TopicAnnouncer:
             subject=subject,
             data=event.model_dump(mode="json"),
         )
-        try:
+        with TOPIC.asked(message.type):
             self._client.send(message)
-        except AzureError as problem:
-            raise _translated(problem, message.type) from problem
-
-
-def _translated(problem: AzureError, what: str) -> Transient | Refused:
-    if isinstance(problem, HttpResponseError) and problem.status_code in (401, 403):
-        return Refused(
-            f"{what}: Event Grid rejected our identity",
-            why=str(problem.message),
-            fix="give the app's identity EventGrid Data Sender on the topic",
-        )
-    return Transient(
-        f"{what}: Event Grid did not take it",
-        why=str(problem.message),
-        fix="wait for the redelivery; check EVENT_TOPIC_ENDPOINT if it persists",
-    )

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Literal
 
@@ -14,10 +14,18 @@ from azure.ai.ml.entities import Data, Job, Model
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
+from functions.cloud.refusals import Service
 from functions.cloud.run_history import error_of
-from functions.errors import LoopError, Refused, Transient
+from functions.errors import Refused
 from functions.ports import JobOrder, JobOutcome, ModelVersion
 
+WORKSPACE = Service(
+    name="Azure Machine Learning",
+    role="AzureML Data Scientist on the workspace",
+    patience="wait for the next try",
+    final=(400, 404, 409),
+    remedy="compare the loop's pipeline, compute and datastores with the workspace",
+)
 DIGEST = "training_set_sha256"  # the property that says whether a job of our name is our job
 STORE = "workspaceblobstore"
 OUTPUTS = ("model", "report")
@@ -60,24 +68,23 @@ class WorkspaceTrainer:
             properties=dict(order.lineage),
         )
         job = load_job(io.StringIO(json.dumps(_pipeline(order))))  # JSON is YAML
-        _asked(lambda: self._client.data.create_or_update(asset), f"training set {asset.name}:{asset.version}")
-        try:
-            self._client.jobs.create_or_update(job)
-        except HttpResponseError as problem:
-            if EXISTS not in str(problem.message):
-                raise _translated(problem, f"job {order.name}") from problem
-            self._compare(order)
-        except AzureError as problem:
-            raise _translated(problem, f"job {order.name}") from problem
+        with WORKSPACE.asked(f"training set {asset.name}:{asset.version}"):
+            self._client.data.create_or_update(asset)
+        with WORKSPACE.asked(f"job {order.name}"):
+            try:
+                self._client.jobs.create_or_update(job)
+            except HttpResponseError as problem:
+                if EXISTS not in str(problem.message):
+                    raise
+                self._compare(order)
 
     def outcome(self, job: str) -> JobOutcome:
         """The service's word on a job; its outputs once it completed."""
-        try:
-            found = self._client.jobs.get(job)
-        except ResourceNotFoundError:
-            return JobOutcome("missing", detail="Azure Machine Learning does not know it")
-        except AzureError as problem:
-            raise _translated(problem, f"job {job}") from problem
+        with WORKSPACE.asked(f"job {job}"):
+            try:
+                found = self._client.jobs.get(job)
+            except ResourceNotFoundError:
+                return JobOutcome("missing", detail="Azure Machine Learning does not know it")
         status = ENDED.get(found.status or "")
         if status is None:
             return JobOutcome("running")
@@ -101,7 +108,7 @@ class WorkspaceTrainer:
         return said.strip()[-DETAIL_LIMIT:] or f"see its log: {failed.studio_url}"
 
     def _compare(self, order: JobOrder) -> None:
-        existing: Job = _asked(lambda: self._client.jobs.get(order.name), f"job {order.name}")
+        existing: Job = self._client.jobs.get(order.name)
         if existing.properties.get(DIGEST) != order.lineage[DIGEST]:
             raise Refused(
                 f"job {order.name} cannot be started",
@@ -122,22 +129,20 @@ class WorkspaceRegistry:
 
     def versions(self, model: str) -> Sequence[ModelVersion]:
         """Every version of a model that is not archived, by number; versions that are no numbers are left out."""
-        try:
-            found = [_version(one) for one in self._client.models.list(name=model)]
-        except ResourceNotFoundError:
-            return []
-        except AzureError as problem:
-            raise _translated(problem, f"model {model}") from problem
+        with WORKSPACE.asked(f"model {model}"):
+            try:
+                found = [_version(one) for one in self._client.models.list(name=model)]
+            except ResourceNotFoundError:
+                return []
         return sorted((one for one in found if one.version.isdigit()), key=lambda one: int(one.version))
 
     def get(self, model: str, version: str) -> ModelVersion | None:
         """One version, or None."""
-        try:
-            return _version(self._client.models.get(model, version))
-        except ResourceNotFoundError:
-            return None
-        except AzureError as problem:
-            raise _translated(problem, f"model {model}:{version}") from problem
+        with WORKSPACE.asked(f"model {model}:{version}"):
+            try:
+                return _version(self._client.models.get(model, version))
+            except ResourceNotFoundError:
+                return None
 
     def register(self, version: ModelVersion) -> bool:
         """Store an explicit version unless it exists; False if it does and has another lineage."""
@@ -151,7 +156,8 @@ class WorkspaceRegistry:
         )
         existing = self.get(version.model, version.version)
         if existing is None:
-            _asked(lambda: self._client.models.create_or_update(wanted), f"model {version.model}:{version.version}")
+            with WORKSPACE.asked(f"model {version.model}:{version.version}"):
+                self._client.models.create_or_update(wanted)
             existing = self.get(version.model, version.version)
         return existing is not None and existing.lineage.items() >= version.lineage.items()
 
@@ -202,22 +208,3 @@ def _version(model: Model) -> ModelVersion:
         folder=folder[1] if folder else "",
         lineage={str(name): str(value) for name, value in (model.properties or {}).items()},
     )
-
-
-def _asked[T](ask: Callable[[], T], what: str) -> T:
-    try:
-        return ask()
-    except AzureError as problem:
-        raise _translated(problem, what) from problem
-
-
-def _translated(problem: AzureError, what: str) -> LoopError:
-    status = problem.status_code if isinstance(problem, HttpResponseError) else None
-    if status in (401, 403):
-        fix = "give the app's identity AzureML Data Scientist on the workspace"
-        return Refused(f"{what}: Azure Machine Learning rejected our identity", why=str(problem.message), fix=fix)
-    if status in (400, 404, 409):
-        fix = "compare the loop's pipeline, compute and datastores with the workspace"
-        return Refused(f"{what}: Azure Machine Learning refused it", why=str(problem.message), fix=fix)
-    fix = "wait for the next try"
-    return Transient(f"{what}: Azure Machine Learning did not answer as expected", why=str(problem.message), fix=fix)

@@ -8,18 +8,20 @@ from urllib.parse import quote, unquote
 
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import (
-    AzureError,
-    HttpResponseError,
-    ResourceExistsError,
-    ResourceModifiedError,
-    ResourceNotFoundError,
-)
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableServiceClient, UpdateMode
 
-from functions.errors import Refused, Transient
+from functions.cloud.refusals import Service
 from functions.ports import Row, Stored, Value
 
+STORE = Service(
+    name="Table Storage",
+    role="Storage Table Data Contributor on the data account",
+    patience="wait for the redelivery; check DATA_TABLE_ENDPOINT if it persists",
+    final=(400, 413),
+    refusing="cannot hold it",
+    remedy="report it with the row's key",
+)
 TRANSACTION_LIMIT = 100  # entities; the service's own
 SMALL = range(-(2**31), 2**31)  # Edm.Int32; the SDK takes other integers only with their type
 UNSAFE = re.compile(r"[^A-Za-z0-9._~ :,@!$'()*+;=-]")  # keys refuse / \ # ? and control characters
@@ -41,64 +43,55 @@ class TableRows:
 
     def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:
         """Add a row; False if one with that key exists already."""
-        try:
-            self._table(table).create_entity(_entity(partition, key, row))
-        except ResourceExistsError:
-            return False
-        except AzureError as problem:
-            raise _translated(problem, f"row {key} of {table}") from problem
+        with STORE.asked(f"row {key} of {table}"):
+            try:
+                self._table(table).create_entity(_entity(partition, key, row))
+            except ResourceExistsError:
+                return False
         return True
 
     def get(self, table: str, partition: str, key: str) -> Stored | None:
         """One row, or None."""
-        try:
-            return _stored(self._table(table).get_entity(_safe(partition), _safe(key)))
-        except ResourceNotFoundError:
-            return None
-        except AzureError as problem:
-            raise _translated(problem, f"row {key} of {table}") from problem
+        with STORE.asked(f"row {key} of {table}"):
+            try:
+                return _stored(self._table(table).get_entity(_safe(partition), _safe(key)))
+            except ResourceNotFoundError:
+                return None
 
     def replace(self, table: str, partition: str, *, stored: Stored, row: Row) -> bool:
         """Compare and swap; a refusal whose row is ours already was a lost response, and counts as done."""
-        try:
-            self._table(table).update_entity(
-                _entity(partition, stored.key, row),
-                mode=UpdateMode.REPLACE,
-                etag=stored.etag,
-                match_condition=MatchConditions.IfNotModified,
-            )
-        except (ResourceModifiedError, ResourceNotFoundError):
-            now = self.get(table, partition, stored.key)
-            return now is not None and now.row == dict(row)
-        except AzureError as problem:
-            raise _translated(problem, f"row {stored.key} of {table}") from problem
+        with STORE.asked(f"row {stored.key} of {table}"):
+            try:
+                self._table(table).update_entity(
+                    _entity(partition, stored.key, row),
+                    mode=UpdateMode.REPLACE,
+                    etag=stored.etag,
+                    match_condition=MatchConditions.IfNotModified,
+                )
+            except (ResourceModifiedError, ResourceNotFoundError):
+                now = self.get(table, partition, stored.key)
+                return now is not None and now.row == dict(row)
         return True
 
     def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
         """Merge the same values into many rows, a hundred a transaction."""
         for group in batched(dict.fromkeys(keys), TRANSACTION_LIMIT, strict=False):
-            try:
+            with STORE.asked(f"{len(group)} rows of {table}"):
                 self._table(table).submit_transaction(
                     [("update", _entity(partition, key, values), {"mode": UpdateMode.MERGE}) for key in group]
                 )
-            except AzureError as problem:
-                raise _translated(problem, f"{len(group)} rows of {table}") from problem
 
     def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:
         """Rows of a partition with these values; sorted here, for the store sorts keys as they are escaped."""
         query, texts = _query(partition, equal)
-        try:
+        with STORE.asked(f"rows of {table}"):
             found = [_stored(entity) for entity in self._table(table).query_entities(query, parameters=dict(texts))]
-        except AzureError as problem:
-            raise _translated(problem, f"rows of {table}") from problem
         yield from sorted(found, key=lambda stored: stored.key)
 
     def _table(self, name: str) -> TableClient:
         if name not in self._tables:
-            try:
+            with STORE.asked(f"table {name}"):
                 self._tables[name] = self._service.create_table_if_not_exists(name)
-            except AzureError as problem:
-                raise _translated(problem, f"table {name}") from problem
         return self._tables[name]
 
 
@@ -146,22 +139,3 @@ def _value(value: Value | EntityProperty) -> Value:
     if isinstance(value, datetime):  # the SDK's own subclass of datetime compares unequal to a plain one
         return datetime.fromisoformat(value.isoformat())
     return value
-
-
-def _translated(problem: AzureError, what: str) -> Transient | Refused:
-    status = problem.status_code if isinstance(problem, HttpResponseError) else None
-    if status in (401, 403):
-        return Refused(
-            f"{what}: Table Storage rejected our identity",
-            why=str(problem.message),
-            fix="give the app's identity Storage Table Data Contributor on the data account",
-        )
-    if status in (400, 413):
-        return Refused(
-            f"{what}: Table Storage cannot hold it", why=str(problem.message), fix="report it with the row's key"
-        )
-    return Transient(
-        f"{what}: Table Storage did not answer as expected",
-        why=str(problem.message),
-        fix="wait for the redelivery; check DATA_TABLE_ENDPOINT if it persists",
-    )
