@@ -4,7 +4,6 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from hashlib import sha256
 
 import azure.functions as func
@@ -38,7 +37,7 @@ def acknowledging(here: Cloud, entry: str, message: Message | func.EventHubEvent
 
 def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison) -> None:
     """Keep the original bytes with the reason; the name comes from the content, so that a redelivery adds nothing."""
-    at = datetime.now(UTC)
+    at = here.now()
     digest = sha256(data).hexdigest()
     name = f"{entry}/{poison.code}/{digest}.json"
     body = {"code": poison.code, "what": poison.what, "why": poison.why, "fix": poison.fix, "at": at.isoformat()}

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Protocol
 
@@ -12,6 +13,10 @@ from functions.settings import Settings, load
 
 class Cloud(Protocol):
     """Everything a trigger may touch."""
+
+    def now(self) -> datetime:
+        """The time, aware: the only clock that triggers read."""
+        ...
 
     @property
     def settings(self) -> Settings: ...
@@ -40,6 +45,10 @@ class Azure:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+
+    def now(self) -> datetime:
+        """The computer's clock, in UTC."""
+        return datetime.now(UTC)  # noqa: TID251  # the one place that asks it
 
     @cached_property
     def rows(self) -> Rows:

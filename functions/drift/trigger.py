@@ -1,7 +1,6 @@
 """Device telemetry in, drift out."""
 
 import typing
-from datetime import UTC, datetime
 
 import azure.functions as func
 
@@ -31,7 +30,7 @@ def score_drift_on_telemetry(messages: typing.List[func.EventHubEvent]) -> None:
     for message in messages:
         with acknowledging(here, "score_drift_on_telemetry", message):
             windows.append(look(here, read_telemetry(message)))
-    count(here, windows, datetime.now(UTC))
+    count(here, windows, here.now())
 
 
 @blueprint.event_grid_trigger(arg_name="message")
@@ -42,4 +41,4 @@ def score_drift_on_device_event(message: func.EventGridEvent) -> None:
     here = cloud()
     with acknowledging(here, "score_drift_on_device_event", message):
         received = read_device_event(message, here.settings)
-        count(here, [look(here, received)], datetime.now(UTC))
+        count(here, [look(here, received)], here.now())

@@ -1,7 +1,5 @@
 """Ended runs in, registered models out."""
 
-from datetime import UTC, datetime
-
 import azure.functions as func
 
 from functions.envelope import read_run
@@ -34,6 +32,6 @@ def _judge(here: Cloud, *, run: str | None) -> None:
             if run in (None, job.key):
                 seen = look(here, loop, job)
                 decision = decide(seen.outcome, seen.report, loop.gate)
-                perform(decision, here, loop, seen=seen, now=datetime.now(UTC))
+                perform(decision, here, loop, seen=seen, now=here.now())
 
     each(here.settings.loops, judge)

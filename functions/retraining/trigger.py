@@ -1,7 +1,5 @@
 """Uploads and drift in, training jobs out."""
 
-from datetime import UTC, datetime
-
 import azure.functions as func
 
 from functions.envelope import read_drift, read_upload
@@ -18,7 +16,8 @@ blueprint = func.Blueprint()
 @blueprint.event_grid_trigger(arg_name="message")
 def count_upload_on_blob_created(message: func.EventGridEvent) -> None:
     """Count the upload once; the timer decides when the backlog is worth a job."""
-    here, now = cloud(), datetime.now(UTC)
+    here = cloud()
+    now = here.now()
     with acknowledging(here, "count_upload_on_blob_created", message):
         upload = read_upload(message, here.settings)
         loop = owner(upload, here.settings.loops)
@@ -37,7 +36,8 @@ def request_retraining_on_drift(message: func.EventGridEvent) -> None:
 @blueprint.timer_trigger(arg_name="timer", schedule="%LOOP_SCHEDULE%")
 def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
     """Re-read the truth of every loop, so that a lost event loses nothing; train if the backlog is worth it."""
-    here, now = cloud(), datetime.now(UTC)
+    here = cloud()
+    now = here.now()
 
     def turn(loop: Loop) -> None:
         seen = look(here.rows, loop)
@@ -50,7 +50,8 @@ def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the h
 @blueprint.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%")
 def count_overlooked_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
     """List what landed and count what no event told of, so that an upload whose event was lost is not."""
-    here, now = cloud(), datetime.now(UTC)
+    here = cloud()
+    now = here.now()
 
     def turn(loop: Loop) -> None:
         for upload in overlooked(here.rows, here.blobs, loop, now=now):

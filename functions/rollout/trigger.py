@@ -1,6 +1,6 @@
 """Registered models in, edge deployments out."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import azure.functions as func
 
@@ -17,7 +17,8 @@ blueprint = func.Blueprint()
 @blueprint.event_grid_trigger(arg_name="message")
 def deploy_on_model_registered(message: func.EventGridEvent) -> None:
     """Build the manifest for a model of known lineage and let the first ring have it."""
-    here, now = cloud(), datetime.now(UTC)
+    here = cloud()
+    now = here.now()
     with acknowledging(here, "deploy_on_model_registered", message):
         registered = read_registration(message, here.settings)
         _admit(here, here.settings.loops[registered.model], registered, now)
@@ -26,7 +27,8 @@ def deploy_on_model_registered(message: func.EventGridEvent) -> None:
 @blueprint.timer_trigger(arg_name="timer", schedule="%LOOP_SCHEDULE%")
 def advance_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
     """Start rollouts whose event was lost; look at every rollout under way, which goes on as the devices report."""
-    here, now = cloud(), datetime.now(UTC)
+    here = cloud()
+    now = here.now()
 
     def turn(loop: Loop) -> None:
         for registered in perform.overlooked(here, loop):

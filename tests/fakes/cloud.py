@@ -1,7 +1,8 @@
 """The cloud in memory: every port of functions/ports.py, kept by dictionaries."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from hashlib import md5
 
 from functions.errors import Refused
@@ -171,3 +172,7 @@ class FakeCloud:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     fleet: FakeFleet = field(default_factory=FakeFleet)
     announcer: FakeAnnouncer = field(default_factory=FakeAnnouncer)
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    def now(self) -> datetime:
+        return self.clock()
