@@ -151,6 +151,27 @@ class Registry(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """An Ed25519 signature.
+
+    Args:
+        key: First 16 hex digits of the SHA-256 of the raw public key.
+        value: 64 bytes.
+    """
+
+    key: str
+    value: bytes
+
+
+class Signer(Protocol):
+    """The key that devices trust."""
+
+    def sign(self, data: bytes) -> Signature | None:
+        """Sign exactly these bytes, always the same way; None if this app has no key."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One IoT Hub configuration; its id comes from its content."""
 

@@ -1,12 +1,14 @@
 """Every app setting, read once and checked when the app starts."""
 
+import base64
+import binascii
 import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 
 from functions import loops
 from functions.errors import Refused
@@ -16,6 +18,20 @@ AccountId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.Storage/storag
 WorkspaceId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.MachineLearningServices/workspaces"))]
 HubId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.Devices/IotHubs"))]
 HttpsUrl = Annotated[str, Field(pattern=r"^https://[^\s/?#@]+(/[^\s?#]*)?$")]
+
+
+def _pem(text: str) -> str:
+    """The PEM of a private key that may have come as base64 on one line; ValueError never repeats the text."""
+    try:
+        plain = text if text.startswith("-----") else base64.b64decode(text, validate=True).decode()
+    except (binascii.Error, ValueError):
+        plain = ""
+    if not plain.startswith("-----BEGIN PRIVATE KEY-----"):
+        raise ValueError("is neither a PKCS8 PEM private key nor the base64 of one")
+    return plain
+
+
+Pem = Annotated[SecretStr, BeforeValidator(_pem)]
 
 
 class Settings(BaseModel):
@@ -31,6 +47,9 @@ class Settings(BaseModel):
     hub_hostname: str = Field(alias="IOTHUB_HOSTNAME", pattern=r"^[A-Za-z0-9.:-]+$", description="host of the IoT Hub")
     hub_id: HubId = Field(alias="IOTHUB_ID", description="ARM id of the IoT Hub")
     loops_folder: Path = Field(Path("loops"), alias="LOOPS_FOLDER", description="folder of the loop files")
+    model_signing_key: Pem | None = Field(
+        None, alias="MODEL_SIGNING_KEY", description="private key over what devices fetch; without it, unsigned"
+    )
     identity_client_id: str | None = Field(
         None, alias="AZURE_CLIENT_ID", description="client id of the app's user-assigned identity"
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Protocol
 
-from functions.ports import Announcer, Blobs, Fleet, Registry, Rows, Trainer
+from functions.ports import Announcer, Blobs, Fleet, Registry, Rows, Signer, Trainer
 from functions.settings import Settings, load
 
 
@@ -32,6 +32,9 @@ class Cloud(Protocol):
 
     @property
     def registry(self) -> Registry: ...
+
+    @property
+    def signer(self) -> Signer: ...
 
     @property
     def fleet(self) -> Fleet: ...
@@ -82,6 +85,14 @@ class Azure:
         from functions.cloud.ml import WorkspaceRegistry, workspace
 
         return WorkspaceRegistry(workspace(self.settings.workspace_id, credential(self.settings.identity_client_id)))
+
+    @cached_property
+    def signer(self) -> Signer:
+        """The key that devices trust."""
+        from functions.cloud.signing import KeySigner
+
+        key = self.settings.model_signing_key
+        return KeySigner(key.get_secret_value() if key else None)
 
     @cached_property
     def fleet(self) -> Fleet:

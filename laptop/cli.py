@@ -15,7 +15,7 @@ from rich.table import Table
 from functions.errors import LoopError
 from functions.loops import load
 from functions.operator.cli import app as operator
-from laptop.settings import app_settings
+from laptop.settings import app_settings, secret_settings
 from laptop.stack import MQTT_PORT, Stack
 from laptop.up import CannotStart, Up, claimed_stack, forget
 
@@ -97,7 +97,7 @@ def run() -> None:
 
 def stack_environment(stack: Stack) -> dict[str, str]:
     """What points the app, and every SDK under it, at a stack."""
-    return {**app_settings(stack), **stack.sdk_environment()}
+    return {**app_settings(stack), **secret_settings(stack), **stack.sdk_environment()}
 
 
 def _save(stack: Stack, settings: Mapping[str, str]) -> None:

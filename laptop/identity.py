@@ -1,10 +1,8 @@
 """The stack's identity provider: tokens as Entra ID shapes them, handed out as App Service hands them out."""
 
-import os
 import secrets
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -14,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from laptop.agreed import agreed
 from laptop.stack import SUBSCRIPTION, Stack
 
 LIFETIME_S = 3600
@@ -43,7 +42,7 @@ class Identity:
     """Issues and checks the tokens of one stack; two processes with the same home agree on them."""
 
     def __init__(self, stack: Stack) -> None:
-        self._key = _shared_key(stack.home / "identity" / "key")
+        self._key = agreed(stack.home / "identity" / "key", lambda: secrets.token_bytes(32))
 
     def token(self, resource: str) -> str:
         """A signed token for one resource, valid for an hour from now.
@@ -130,19 +129,3 @@ _ASK = "ask the managed-identity endpoint of this stack for a token with the rig
 
 def _refusal(status: int, message: str) -> JSONResponse:
     return JSONResponse({"statusCode": status, "message": message}, status_code=status)
-
-
-def _shared_key(path: Path) -> bytes:
-    """The stack's signing key; the first process to link its draft wins, and the others read the winner's."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        draft.touch(mode=0o600)
-        draft.write_bytes(secrets.token_bytes(32))
-        try:
-            path.hardlink_to(draft)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_bytes()

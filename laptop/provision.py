@@ -17,6 +17,7 @@ from msrest.exceptions import HttpOperationError
 from functions.cloud.iothub import HubFleet
 from functions.loops import read
 from functions.rollout.manifest import base
+from laptop.signing import public_key
 from laptop.stack import DEVICE_PORTS, Stack
 
 CONTAINERS = ("landing", "manifests", "models", "quarantine", "deadletter", "azureml")
@@ -72,6 +73,7 @@ def register_devices(stack: Stack) -> None:
         image = f"localhost/refluent-edge@sha256:{_source_digest(Path('edge'), Path('sketch'))}"
         environment: Mapping[str, str] = {
             "MODEL_STORE_URL": f"{stack.blob_url}/models/",
+            "MODEL_KEYS": public_key(stack),
             "TELEMETRY_EVERY_SECONDS": "2",  # a site would say 60; the demo's weeks pass in seconds
             "TELEMETRY_EVERY_ROWS": "400",
         }

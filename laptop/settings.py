@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from laptop.signing import private_key
 from laptop.stack import ACCOUNT, ACCOUNT_ID, ACCOUNT_KEY, HUB_ID, WORKSPACE_ID, Stack
 
 
@@ -26,3 +27,8 @@ def app_settings(stack: Stack) -> Mapping[str, str]:
         "TELEMETRY_CONSUMER_GROUP": "drift",
         "Telemetry__fullyQualifiedNamespace": stack.hub_hostname,
     }
+
+
+def secret_settings(stack: Stack) -> Mapping[str, str]:
+    """What only this stack has, and in Azure a key vault: the key it signs models with, made on first use."""
+    return {"MODEL_SIGNING_KEY": private_key(stack)}

@@ -15,7 +15,7 @@ import httpx
 
 from laptop.processes import Processes
 from laptop.provision import DEVICES, make_containers, register_devices
-from laptop.settings import app_settings
+from laptop.settings import app_settings, secret_settings
 from laptop.stack import CLAIM_PORT, PORTS, Stack
 from laptop.storage.front import azurite
 from laptop.tls import client_context, write_certificates
@@ -86,7 +86,7 @@ class Up:
         settings: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         stack.home.mkdir(parents=True, exist_ok=True)
-        self._settings = {**app_settings(stack), **settings}
+        self._settings = {**app_settings(stack), **secret_settings(stack), **settings}
         self.stack, self._host, self._progress = stack, host, progress
         self.processes = Processes(stack)
 

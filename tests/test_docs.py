@@ -262,9 +262,9 @@ def test_the_folder_map_names_what_is_there() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_decisions_are_numbered_without_a_gap_and_have_their_four_parts() -> None:
+def test_decisions_have_a_number_each_and_their_four_parts() -> None:
     decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
-    assert [path.name[:4] for path in decisions] == [f"{number:04}" for number in range(1, len(decisions) + 1)]
+    assert len({path.name[:4] for path in decisions}) == len(decisions)
     for path in decisions:
         document = path.read_text(encoding="utf-8")
         assert document.startswith(f"# {path.name[:4]} · "), path.name

@@ -1,5 +1,6 @@
 """App settings: whatever is missing or odd stops the start, with its name, the reason and the fix."""
 
+import base64
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from functions.wiring import azure, cloud, using
 from tests.fakes.cloud import ENVIRONMENT, GROUP, FakeCloud
 
 REQUIRED = list(ENVIRONMENT)
+PEM = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n"
 
 
 def test_the_settings_of_a_deployment_are_read_as_they_are() -> None:
@@ -55,6 +57,9 @@ def test_a_missing_setting_is_named_with_its_fix(name: str, absence: str) -> Non
         ("IOTHUB_HOSTNAME", "https://refluent.azure-devices.net"),
         ("IOTHUB_HOSTNAME", "HostName=refluent.azure-devices.net;SharedAccessKey=hunter2"),
         ("IOTHUB_HOSTNAME", "refluent.azure-devices.net/hunter2"),
+        ("MODEL_SIGNING_KEY", "hunter2"),
+        ("MODEL_SIGNING_KEY", "aHVudGVyMg=="),
+        ("MODEL_SIGNING_KEY", "-----BEGIN PUBLIC KEY-----\nhunter2"),
     ],
 )
 def test_an_odd_setting_is_named_and_its_value_is_not_repeated(name: str, odd: str) -> None:
@@ -71,6 +76,14 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         load({})
     assert refusal.value.what.startswith(f"{len(REQUIRED)} app setting(s)")
     assert all(f"{name}: " in refusal.value.why for name in REQUIRED)
+
+
+@pytest.mark.parametrize("spelled", [PEM, base64.b64encode(PEM.encode()).decode()])
+def test_the_signing_key_may_come_on_one_line_and_is_never_shown(spelled: str) -> None:
+    settings = load({**ENVIRONMENT, "MODEL_SIGNING_KEY": spelled})
+    assert settings.model_signing_key is not None
+    assert settings.model_signing_key.get_secret_value() == PEM
+    assert "c2VjcmV0" not in repr(settings)
 
 
 @pytest.mark.parametrize("spell", [str.lower, str.upper])

@@ -1,6 +1,5 @@
 """Look at a job's outcome; carry out a promotion decision. Every step may happen twice."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,14 +9,14 @@ from functions.errors import Poison, Transient
 from functions.events import ModelRejected
 from functions.journal import Entry, record
 from functions.loops import Loop
-from functions.ports import Blobs, JobOutcome, ModelVersion, Stored
+from functions.model_folder import CONTAINER, FILES, LISTING, SIGNATURE, listing, profile_hash, signature
+from functions.ports import Blobs, JobOutcome, ModelVersion, Signer, Stored
 from functions.promotion.decide import Decision, GiveUp, Register, Reject, Wait
 from functions.promotion.report import Report, read
 from functions.wiring import Cloud
 
 JOBS, STARTED = "jobs", "started"
-OUTPUTS, MODELS = "azureml", "models"  # containers: what jobs wrote, what devices fetch
-FILES = ("model.onnx", "signature.json", "profile.json", "samples.json")
+OUTPUTS = "azureml"  # the container that jobs write to
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +74,19 @@ def _register(here: Cloud, loop: Loop, seen: Look) -> str:
     existing = here.registry.versions(loop.name)
     ours = [found.version for found in existing if found.lineage.get("job") == seen.job.key]
     version = ours[0] if ours else str(max((int(found.version) for found in existing), default=0) + 1)
-    contents = _contents(here.blobs, seen.outcome.outputs["model"])
+    files = _files(here.blobs, seen.outcome.outputs["model"])
+    contents = _signed(here.signer, loop, version, files=files)
     while not _store(here.blobs, contents, folder := f"{loop.name}/{version}"):
         version = str(int(version) + 1)  # another job left its files there and never came to register them
+        contents = _signed(here.signer, loop, version, files=files)
     lineage = {
         "job": seen.job.key,
         "loop": loop.name,
         "generation": str(seen.job.row["generation"]),
         "pipeline": loop.retrain.pipeline,
-        "sha256": sha256(contents["files.json"]).hexdigest(),
+        "sha256": sha256(contents[LISTING]).hexdigest(),
         "model_sha256": sha256(contents["model.onnx"]).hexdigest(),
-        "profile": _profile_hash(contents["profile.json"]),
+        "profile": profile_hash(contents["profile.json"]),
         "log_loss": f"{seen.report.challenger.log_loss:.6f}" if seen.report else "",
     }
     # Written down first, so that the registration's event finds a job that says it made this version
@@ -96,22 +97,28 @@ def _register(here: Cloud, loop: Loop, seen: Look) -> str:
     return version
 
 
-def _contents(blobs: Blobs, source: str) -> Mapping[str, bytes]:
-    """A job's model files, and last the list of their digests that devices check them against."""
+def _files(blobs: Blobs, source: str) -> Mapping[str, bytes]:
+    """A job's model files."""
     contents = {}
     for name in FILES:
         data = blobs.read(OUTPUTS, f"{source}/{name}")
         if data is None:
             raise Transient(f"{source}/{name} is not there", why="the job completed", fix="wait for the next try")
         contents[name] = data
-    listing = {name: {"sha256": sha256(data).hexdigest(), "size_bytes": len(data)} for name, data in contents.items()}
-    return {**contents, "files.json": json.dumps({"files": listing}, indent=1, sort_keys=True).encode()}
+    return contents
+
+
+def _signed(signer: Signer, loop: Loop, version: str, *, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Model files, and last the list of their digests that devices check them against, signed if there is a key."""
+    listed = listing(loop.name, version, files)
+    signed = signer.sign(listed)
+    return {**files, LISTING: listed} | ({SIGNATURE: signature(signed)} if signed else {})
 
 
 def _store(blobs: Blobs, contents: Mapping[str, bytes], folder: str) -> bool:
     """Write files where devices fetch them; False if other files stand there."""
     return all(
-        blobs.create(MODELS, f"{folder}/{name}", data) or blobs.read(MODELS, f"{folder}/{name}") == data
+        blobs.create(CONTAINER, f"{folder}/{name}", data) or blobs.read(CONTAINER, f"{folder}/{name}") == data
         for name, data in contents.items()
     )
 
@@ -122,17 +129,10 @@ def _unusable(blobs: Blobs, folder: str) -> str:
     if missing:
         return f"its model folder lacks {', '.join(missing)}"
     try:
-        _profile_hash(blobs.read(OUTPUTS, f"{folder}/profile.json") or b"")
+        profile_hash(blobs.read(OUTPUTS, f"{folder}/profile.json") or b"")
     except ValueError as problem:
         return f"profile.json: {problem}"
     return ""
-
-
-def _profile_hash(content: bytes) -> str:
-    """What names a reference profile; ValueError for anything that is none."""
-    from sketch.profile import Profile  # noqa: PLC0415 - numpy: a tenth of the start, and few runs end in a model
-
-    return Profile.from_json(content.decode()).hash
 
 
 def _close(here: Cloud, loop: Loop, seen: Look, *, state: str) -> None:

@@ -17,7 +17,7 @@ from laptop.identity import Identity
 from laptop.ml.workspace import STUDIO
 from laptop.processes import Processes
 from laptop.provision import make_containers
-from laptop.settings import app_settings
+from laptop.settings import app_settings, secret_settings
 from laptop.stack import ACCOUNT, ACCOUNT_KEY, Stack
 from laptop.storage.front import running_azurite
 from laptop.tls import client_context, write_certificates
@@ -56,7 +56,7 @@ def azure(stack: Stack, clients: Azure, monkeypatch: pytest.MonkeyPatch) -> Azur
 def clients(stack: Stack) -> Iterator[Azure]:
     """The real adapters, each made by the first test that needs it and kept for the others."""
     credential.cache_clear()
-    yield Azure(Settings.model_validate(app_settings(stack)))
+    yield Azure(Settings.model_validate({**app_settings(stack), **secret_settings(stack)}))
     credential.cache_clear()
 
 

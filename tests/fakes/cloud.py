@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import md5
+from hashlib import md5, sha256
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from functions.errors import Refused
 from functions.events import Event
@@ -15,6 +17,7 @@ from functions.ports import (
     ModelVersion,
     Progress,
     Row,
+    Signature,
     Stored,
     Value,
 )
@@ -118,6 +121,19 @@ class FakeRegistry:
 
 
 @dataclass
+class FakeSigner:
+    """A key of its own, or none."""
+
+    key: Ed25519PrivateKey | None = field(default_factory=lambda: Ed25519PrivateKey.from_private_bytes(bytes(32)))
+
+    def sign(self, data: bytes) -> Signature | None:
+        if self.key is None:
+            return None
+        public = self.key.public_key().public_bytes_raw()
+        return Signature(sha256(public).hexdigest()[:16], self.key.sign(data))
+
+
+@dataclass
 class FakeFleet:
     deployments: dict[str, Deployment] = field(default_factory=dict)
     reports: dict[str, Progress] = field(default_factory=dict)
@@ -170,6 +186,7 @@ class FakeCloud:
     blobs: FakeBlobs = field(default_factory=FakeBlobs)
     trainer: FakeTrainer = field(default_factory=FakeTrainer)
     registry: FakeRegistry = field(default_factory=FakeRegistry)
+    signer: FakeSigner = field(default_factory=FakeSigner)
     fleet: FakeFleet = field(default_factory=FakeFleet)
     announcer: FakeAnnouncer = field(default_factory=FakeAnnouncer)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))

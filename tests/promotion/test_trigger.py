@@ -1,3 +1,4 @@
+import base64
 import json
 from collections.abc import Iterator
 from hashlib import sha256
@@ -56,6 +57,30 @@ def test_a_better_model_is_registered_with_the_digests_of_what_devices_will_fetc
     assert model.lineage["sha256"] == sha256(files).hexdigest()
     assert model.lineage["profile"] == PROFILE.hash
     assert json.loads(files)["files"]["model.onnx"] == {"sha256": sha256(b"onnx").hexdigest(), "size_bytes": 4}
+
+
+def test_what_devices_check_names_the_model_and_is_signed(here: FakeCloud) -> None:
+    complete(here)
+    judge_on_run_ended(run_completed(JOB))
+    files = here.blobs.blobs["models", "flight-delays/1/files.json"]
+    assert {name: json.loads(files)[name] for name in ("model", "version")} == {
+        "model": "flight-delays",
+        "version": "1",
+    }
+    signature = json.loads(here.blobs.blobs["models", "flight-delays/1/files.sig"])
+    assert here.signer.key is not None
+    public = here.signer.key.public_key()
+    assert signature["key"] == sha256(public.public_bytes_raw()).hexdigest()[:16]
+    assert signature["algorithm"] == "ed25519"
+    public.verify(base64.b64decode(signature["signature"]), files)
+
+
+def test_without_a_key_there_is_no_signature_that_could_be_taken_for_one(here: FakeCloud) -> None:
+    here.signer.key = None
+    complete(here)
+    judge_on_run_ended(run_completed(JOB))
+    assert ("flight-delays", "1") in here.registry.models
+    assert here.blobs.read("models", "flight-delays/1/files.sig") is None
 
 
 def test_the_same_end_told_five_times_registers_once(here: FakeCloud) -> None:
