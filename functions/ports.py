@@ -23,7 +23,7 @@ class Stored:
 class Rows(Protocol):
     """Small durable facts: tables of partitions of rows.
 
-    Tables: uploads, requests, generations, jobs, rollouts, devices, journal. Partition and key may hold any text.
+    Tables: uploads, requests, generations, jobs, rollouts, pins, devices, journal. Partition and key may hold any text.
     """
 
     def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:
@@ -199,6 +199,18 @@ class Fleet(Protocol):
         ...
 
     def progress(self, deployment: str) -> Progress | None: ...
+
+    def delete(self, deployment: str) -> None:
+        """Remove it; one that is gone already counts as removed."""
+        ...
+
+    def deployments(self) -> Sequence[Deployment]:
+        """Every deployment there is, whoever made it, ordered by id."""
+        ...
+
+    def devices(self, condition: str) -> Sequence[str]:
+        """Ids of the IoT Edge devices that meet a target condition, ordered."""
+        ...
 
 
 class Announcer(Protocol):

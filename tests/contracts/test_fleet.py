@@ -38,6 +38,8 @@ def join(cloud: Cloud, request: pytest.FixtureRequest, deployment: Deployment) -
     """Three devices of the deployment's site: two ready, one failed."""
     if isinstance(cloud, FakeCloud):
         cloud.fleet.reports[deployment.id] = Progress(3, {"ready": 2, "failed": 1})
+        names = [f"{deployment.labels['loop']}-device-{number}" for number in range(3)]
+        cloud.fleet.matching[deployment.target] = names
         return
     stack: Stack = request.getfixturevalue("stack")
     site = deployment.labels["loop"]
@@ -103,3 +105,26 @@ def test_a_device_gets_its_module_from_the_base_and_the_newest_model_from_the_la
 
 def test_an_unknown_deployment_has_no_progress(cloud: Cloud, unique: str) -> None:
     assert cloud.fleet.progress(unique) is None
+
+
+def test_a_deployment_that_was_deleted_is_gone_and_deleting_it_again_changes_nothing(cloud: Cloud, unique: str) -> None:
+    cloud.fleet.apply(layer(unique))
+    for _ in range(2):
+        cloud.fleet.delete(f"{unique}-1")
+    assert cloud.fleet.progress(f"{unique}-1") is None
+
+
+def test_every_deployment_is_listed_as_it_was_made(cloud: Cloud, unique: str) -> None:
+    made = [layer(unique, version) for version in ("2", "1")]
+    for one in made:
+        cloud.fleet.apply(one)
+    assert [one for one in cloud.fleet.deployments() if one.labels.get("loop") == unique] == made[::-1]
+    for one in made:
+        cloud.fleet.delete(one.id)
+
+
+def test_the_devices_that_meet_a_condition_are_named(cloud: Cloud, unique: str, request: pytest.FixtureRequest) -> None:
+    deployment = layer(unique)
+    assert cloud.fleet.devices(deployment.target) == []
+    join(cloud, request, deployment)
+    assert cloud.fleet.devices(deployment.target) == [f"{unique}-device-{number}" for number in range(3)]

@@ -7,7 +7,7 @@ from hashlib import md5, sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from functions.errors import Refused
+from functions.errors import Full, Refused
 from functions.events import Event
 from functions.ports import (
     BlobFacts,
@@ -135,17 +135,32 @@ class FakeSigner:
 
 @dataclass
 class FakeFleet:
-    deployments: dict[str, Deployment] = field(default_factory=dict)
+    """Deployments by id, the oldest first; a test says which devices meet a condition, and what they report."""
+
+    made: dict[str, Deployment] = field(default_factory=dict)
     reports: dict[str, Progress] = field(default_factory=dict)
+    matching: dict[str, list[str]] = field(default_factory=dict)
+    most: int = 100
 
     def apply(self, deployment: Deployment) -> bool:
-        return self.deployments.setdefault(deployment.id, deployment).content == deployment.content
+        if deployment.id not in self.made and len(self.made) >= self.most:
+            raise Full(f"deployment {deployment.id} has no place", why=f"{self.most} exist", fix="delete one")
+        return self.made.setdefault(deployment.id, deployment).content == deployment.content
 
     def progress(self, deployment: str) -> Progress | None:
-        if deployment not in self.deployments:
+        if deployment not in self.made:
             return None
-        nothing = Progress(0, dict.fromkeys(self.deployments[deployment].metrics, 0))
+        nothing = Progress(0, dict.fromkeys(self.made[deployment].metrics, 0))
         return self.reports.get(deployment, nothing)
+
+    def delete(self, deployment: str) -> None:
+        self.made.pop(deployment, None)
+
+    def deployments(self) -> Sequence[Deployment]:
+        return [self.made[name] for name in sorted(self.made)]
+
+    def devices(self, condition: str) -> Sequence[str]:
+        return sorted(self.matching.get(condition, []))
 
 
 @dataclass

@@ -41,7 +41,7 @@ def made(here: FakeCloud, version: str) -> ModelVersion:
 
 def deployed(here: FakeCloud, version: str) -> list[Deployment]:
     """Deployments of a version, in the order they were made."""
-    return [one for one in here.fleet.deployments.values() if one.labels.get("model") == f"{LOOP}:{version}"]
+    return [one for one in here.fleet.made.values() if one.labels.get("model") == f"{LOOP}:{version}"]
 
 
 def report(here: FakeCloud, deployment: Deployment, targeted: int, *, ready: int, failed: int = 0) -> None:
@@ -114,18 +114,18 @@ def test_a_registration_delivered_again_makes_no_other_deployment(here: FakeClou
     for _ in range(times):
         deploy_on_model_registered(registered("1"))
         deploy_on_model_registered(registered(1))
-    assert len(here.fleet.deployments) == 1
+    assert len(here.fleet.made) == 1
     assert decisions(here) == ["Deploy"]
     assert here.announcer.kinds() == ["RolloutAdvanced"]
 
 
 def test_a_registration_delivered_late_takes_nothing_back(here: FakeCloud) -> None:
     roll_out(here, "1")
-    before = dict(here.fleet.deployments)
+    before = dict(here.fleet.made)
     deploy_on_model_registered(registered("1"))
     advance_on_timer(None)
     assert state(here, "1") == ("done", 1)
-    assert here.fleet.deployments == before
+    assert here.fleet.made == before
 
 
 def test_a_registration_whose_event_was_lost_is_found_by_the_timer(here: FakeCloud) -> None:
@@ -141,7 +141,7 @@ def test_a_crash_after_the_deployment_was_made_is_made_good_by_the_next_delivery
     model = made(here, "1")
     here.fleet.apply(layer(here.settings.loops[LOOP], model, 0, store=here.settings.blob_endpoint))
     deploy_on_model_registered(registered("1"))
-    assert len(here.fleet.deployments) == 1
+    assert len(here.fleet.made) == 1
     assert state(here, "1") == ("rolling", 0)
 
 
@@ -162,7 +162,7 @@ def test_a_model_registered_by_hand_waits_for_approval_and_reaches_nobody(
     for _ in range(2):
         deploy_on_model_registered(registered("7"))
         advance_on_timer(None)
-    assert not here.fleet.deployments
+    assert not here.fleet.made
     assert state(here, "7") == ("awaiting approval", -1)
     assert decisions(here) == ["AwaitApproval"]
 
@@ -206,7 +206,7 @@ def test_a_device_that_refuses_pauses_the_rollout_for_good(here: FakeCloud) -> N
     report(here, canary, 2, ready=2)
     advance_on_timer(None)
     assert state(here, "1") == ("paused", 0)
-    assert len(here.fleet.deployments) == 1
+    assert len(here.fleet.made) == 1
     (paused,) = [event for event in here.announcer.announced.values() if isinstance(event, RolloutPaused)]
     assert (paused.version, paused.ring) == ("1", "canary")
     assert paused.reason == "1 of 2 devices of canary refused it"
@@ -227,7 +227,7 @@ def test_a_ring_without_devices_is_held_and_said(here: FakeCloud) -> None:
 def test_a_deployment_that_somebody_deleted_is_held_and_said(here: FakeCloud) -> None:
     made(here, "1")
     deploy_on_model_registered(registered("1"))
-    here.fleet.deployments.clear()
+    here.fleet.made.clear()
     advance_on_timer(None)
     assert state(here, "1") == ("rolling", 0)
     assert entries(here.rows, [LOOP])[-1].reason == "IoT Hub has no deployment for canary any more"
@@ -240,7 +240,7 @@ def test_a_version_that_left_the_registry_goes_no_further(here: FakeCloud) -> No
     dwell(here, "1")
     here.registry = FakeRegistry()
     advance_on_timer(None)
-    assert len(here.fleet.deployments) == 1
+    assert len(here.fleet.made) == 1
     assert entries(here.rows, [LOOP])[-1].reason == "the registry has it no longer"
 
 
@@ -284,7 +284,7 @@ def test_a_model_the_registry_does_not_know_is_set_aside(here: FakeCloud) -> Non
     ((container, name),) = here.blobs.blobs
     assert (container, name.split("/")[:2]) == ("quarantine", ["deploy_on_model_registered", "MODEL_UNKNOWN"])
     assert json.loads(here.blobs.blobs[container, name])["fix"]
-    assert not here.fleet.deployments
+    assert not here.fleet.made
 
 
 def test_somebody_else_s_model_is_passed_over(here: FakeCloud) -> None:
@@ -302,5 +302,5 @@ def test_a_layer_lies_on_the_base_and_leaves_it_alone(here: FakeCloud) -> None:
         assert above.priority > beneath.priority
         assert set(above.content) == {"$edgeAgent", "inference"}
         assert above.content["$edgeAgent"] == {}
-    assert here.fleet.deployments[beneath.id] == beneath
-    assert len(here.fleet.deployments) == 3
+    assert here.fleet.made[beneath.id] == beneath
+    assert len(here.fleet.made) == 3
