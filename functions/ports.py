@@ -40,6 +40,10 @@ class Rows(Protocol):
         """Merge the same values into many rows of one partition."""
         ...
 
+    def change_each(self, table: str, partition: str, *, values: Mapping[str, Row]) -> None:
+        """Merge into each row of one partition the values its key is given."""
+        ...
+
     def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:
         """Rows of a partition whose values equal the given ones, ordered by key."""
         ...

@@ -35,8 +35,17 @@ def acknowledging(here: Cloud, entry: str, message: Message | func.EventHubEvent
         set_aside(here, entry, original(message), poison=poison)
 
 
-def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison) -> None:
-    """Keep the original bytes with the reason; the name comes from the content, so that a redelivery adds nothing."""
+def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison, about: str = "", loop: str = "-") -> None:
+    """Keep the original bytes with the reason; the name comes from the content, so that a redelivery adds nothing.
+
+    Args:
+        here: The cloud of this invocation.
+        entry: Name of the entry point, such as retrain_on_upload.
+        data: What came.
+        poison: Why it can never be used.
+        about: The blob it is about, by which `why` finds it.
+        loop: Whose journal says it.
+    """
     at = here.now()
     digest = sha256(data).hexdigest()
     name = f"{entry}/{poison.code}/{digest}.json"
@@ -46,6 +55,7 @@ def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison) -> None:
         log.info("%s: %s was set aside before", entry, digest[:12])
         return
     reason = f"{poison.what}: {poison.why} ({poison.code})"
-    record(here.rows, Entry(at, "-", "intake", f"{entry}/{digest[:12]}", "Quarantine", reason, (f"quarantine/{name}",)))
+    subject, links = about or f"{entry}/{digest[:12]}", (f"quarantine/{name}",)
+    record(here.rows, Entry(at, loop, "intake", subject, "Quarantine", reason, links))
     event = DataQuarantined(entry=entry, code=poison.code, reason=reason, stored_as=f"{CONTAINER}/{name}")
     here.announcer.announce(event, subject=entry, id=digest[:32])

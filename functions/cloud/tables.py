@@ -1,7 +1,7 @@
 """Azure Table Storage (azure-data-tables): rows."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import batched
 from urllib.parse import quote, unquote
@@ -75,10 +75,14 @@ class TableRows:
 
     def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
         """Merge the same values into many rows, a hundred a transaction."""
-        for group in batched(dict.fromkeys(keys), TRANSACTION_LIMIT, strict=False):
+        self.change_each(table, partition, values=dict.fromkeys(keys, values))
+
+    def change_each(self, table: str, partition: str, *, values: Mapping[str, Row]) -> None:
+        """Merge values into the rows of these keys, a hundred a transaction."""
+        for group in batched(values, TRANSACTION_LIMIT, strict=False):
             with STORE.asked(f"{len(group)} rows of {table}"):
                 self._table(table).submit_transaction(
-                    [("update", _entity(partition, key, values), {"mode": UpdateMode.MERGE}) for key in group]
+                    [("update", _entity(partition, key, values[key]), {"mode": UpdateMode.MERGE}) for key in group]
                 )
 
     def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:

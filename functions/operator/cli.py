@@ -55,7 +55,8 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
         return
     for loop in found:
         table = Table(title=f"loop {loop.loop}", show_header=False, title_justify="left")
-        table.add_row("uploads", f"{loop.pending} pending, {loop.taken} trained on; generation {loop.generation}")
+        states = ", ".join(f"{number} {state}" for state, number in loop.uploads.items()) or "none"
+        table.add_row("uploads", f"{states}; generation {loop.generation}")
         table.add_row("jobs", "\n".join(f"{name}: {state}" for name, state in loop.jobs.items()) or "none")
         table.add_row("models", "\n".join(f"{loop.loop}:{v}: {state}" for v, state in loop.rollouts.items()) or "none")
         table.add_row("devices", "\n".join(f"{name}: {reason}" for name, reason in loop.devices.items()) or "none")

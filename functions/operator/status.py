@@ -1,5 +1,6 @@
 """The state of every loop in a few facts a person or a machine can read."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -14,8 +15,9 @@ class LoopStatus:
 
     Args:
         generation: Number and state of the generation that collects uploads.
-        pending: Uploads no job has taken.
+        pending: Admitted uploads that no job has taken.
         taken: Uploads some job has taken.
+        uploads: State -> how many, of all uploads.
         jobs: Job name -> state: started, registered, reject, giveup.
         rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval.
         devices: Device/module -> what its newest window said.
@@ -26,6 +28,7 @@ class LoopStatus:
     generation: str
     pending: int
     taken: int
+    uploads: Mapping[str, int]
     jobs: Mapping[str, str]
     rollouts: Mapping[str, str]
     devices: Mapping[str, str]
@@ -57,13 +60,14 @@ def readable(entry: Entry) -> dict[str, object]:
 
 def _status(rows: Rows, loop: str) -> LoopStatus:
     generation = rows.get("generations", loop, "current")
-    uploads = [stored.row["generation"] for stored in rows.find("uploads", loop)]
+    uploads = Counter(str(stored.row["state"]) for stored in rows.find("uploads", loop))
     newest = entries(rows, [loop])[-5:]
     return LoopStatus(
         loop=loop,
         generation=f"{generation.row['number']!s} {generation.row['state']!s}" if generation else "1 open",
-        pending=uploads.count(0),
-        taken=len(uploads) - uploads.count(0),
+        pending=uploads["admitted"],
+        taken=uploads["taken"],
+        uploads=dict(sorted(uploads.items())),
         jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
         rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
         devices={stored.key: str(stored.row["reason"]) for stored in rows.find("devices", loop)},

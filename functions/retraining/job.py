@@ -40,7 +40,14 @@ def write_manifest(blobs: Blobs, loop: Loop, wanted: Manifest) -> Manifest:
 def entries(uploads: Sequence[Upload]) -> tuple[dict[str, str | int], ...]:
     """Uploads as a manifest lists them."""
     return tuple(
-        {"name": one.blob, "etag": one.etag, "size_bytes": one.size_bytes, "site": one.site, "key": one.key}
+        {
+            "name": one.blob,
+            "etag": one.etag,
+            "size_bytes": one.size_bytes,
+            "site": one.site,
+            "key": one.key,
+            "rows": one.rows,
+        }
         for one in uploads
     )
 

@@ -12,6 +12,14 @@ from functions.ports import Blobs, Row, Rows, Stored
 
 UPLOADS, REQUESTS = "uploads", "requests"
 PENDING = 0  # generations count from 1
+LANDED, INCOMPLETE, ADMITTED, QUARANTINED, SUPERSEDED, TAKEN = (
+    "landed",  # counted, and not looked into
+    "incomplete",  # of a transfer that is not complete
+    "admitted",  # may be trained on: a loop's backlog
+    "quarantined",
+    "superseded",
+    "taken",
+)
 WAITING, ANSWERED = 0, 1
 
 
@@ -24,6 +32,7 @@ class Upload:
         blob: Name inside the landing container, "<loop>/<site>/<file>".
         size_bytes: As the store reported it.
         at: When it was counted, aware.
+        rows: How many it holds; 0 until it is admitted.
     """
 
     key: str
@@ -32,6 +41,7 @@ class Upload:
     size_bytes: int
     site: str
     at: datetime
+    rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +71,12 @@ def admit(upload: DataUploaded, loop: Loop, at: datetime) -> Upload:
     """Turn a typed event into the upload it stands for.
 
     Raises:
-        Poison: Empty, not a block blob, or of a site the loop does not have.
+        Poison: Not a block blob, or of a site the loop does not have.
     """
     site = upload.blob.split("/")[1]
     if site not in loop.loop.sites:
         why, fix = f"loop.sites is {loop.loop.sites}", f"add {site!r} to loops/{loop.name}.toml, then send it again"
         raise Poison(f"{upload.blob} is of an unknown site", why=why, fix=fix, code="BLOB_SITE")
-    if upload.size_bytes == 0:
-        raise Poison(f"{upload.blob} is empty", why="0 bytes", fix="send the file again", code="BLOB_EMPTY")
     if upload.blob_type != "BlockBlob":
         raise Poison(
             f"{upload.blob} is a {upload.blob_type}",
@@ -88,7 +96,10 @@ def count(rows: Rows, loop: Loop, upload: Upload) -> bool:
         "size_bytes": upload.size_bytes,
         "site": upload.site,
         "at": upload.at,
+        "rows": 0,
         "generation": PENDING,
+        "state": LANDED,
+        "reason": "",
     }
     return rows.insert(UPLOADS, loop.name, upload.key, row=row)
 
@@ -96,22 +107,30 @@ def count(rows: Rows, loop: Loop, upload: Upload) -> bool:
 def overlooked(rows: Rows, blobs: Blobs, loop: Loop, *, now: datetime) -> list[Upload]:
     """Uploads that lie in the landing container and that no event told of, or not yet.
 
-    Empty files and files outside the loop's sites are left to their events, which say what is wrong with them.
+    Files outside the loop's sites are left to their events, which say what is wrong with them.
     """
     known = {stored.key for stored in rows.find(UPLOADS, loop.name)}
     found = [
         Upload(_key(loop.data.container, facts.name, facts.etag), facts.name, facts.etag, facts.size_bytes, site, now)
         for site in loop.loop.sites
         for facts in blobs.list(loop.data.container, f"{loop.name}/{site}/")
-        if facts.size_bytes
     ]
     return [upload for upload in found if upload.key not in known]
 
 
+def landed(rows: Rows, loop: Loop) -> list[Upload]:
+    """Uploads that are counted and not looked into, ordered by name."""
+    return _in_state(rows, loop, LANDED)
+
+
 def pending(rows: Rows, loop: Loop) -> list[Upload]:
-    """Uploads that no generation has taken yet, ordered by name."""
-    found = [_upload(stored) for stored in rows.find(UPLOADS, loop.name, generation=PENDING)]
-    return sorted(found, key=lambda upload: (upload.blob, upload.etag))
+    """Admitted uploads that no generation has taken yet, ordered by name."""
+    return _in_state(rows, loop, ADMITTED)
+
+
+def _in_state(rows: Rows, loop: Loop, state: str) -> list[Upload]:
+    found = [_upload(stored) for stored in rows.find(UPLOADS, loop.name, state=state)]
+    return sorted(found, key=lambda upload: (upload.blob, upload.at, upload.etag))
 
 
 def ask(rows: Rows, loop: Loop, drift: DriftDetected) -> bool:
@@ -132,7 +151,7 @@ def requests(rows: Rows, loop: Loop) -> list[Request]:
 
 def take(rows: Rows, loop: Loop, keys: Iterable[str], *, generation: int) -> None:
     """Mark uploads as taken by a generation."""
-    rows.change(UPLOADS, loop.name, keys=keys, values={"generation": generation})
+    rows.change(UPLOADS, loop.name, keys=keys, values={"generation": generation, "state": TAKEN})
 
 
 def answer(rows: Rows, loop: Loop, keys: Iterable[str]) -> None:
@@ -153,4 +172,5 @@ def _upload(stored: Stored) -> Upload:
         size_bytes=int(str(row["size_bytes"])),
         site=str(row["site"]),
         at=datetime.fromisoformat(str(row["at"])),
+        rows=int(str(row["rows"])),
     )

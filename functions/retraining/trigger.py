@@ -5,6 +5,7 @@ import azure.functions as func
 from functions.envelope import read_drift, read_upload
 from functions.loops import Loop, each
 from functions.quarantine import acknowledging
+from functions.retraining.admit import admit_landed
 from functions.retraining.decide import decide
 from functions.retraining.ledger import admit, ask, count, overlooked, owner
 from functions.retraining.perform import look, perform
@@ -40,6 +41,7 @@ def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the h
     now = here.now()
 
     def turn(loop: Loop) -> None:
+        admit_landed(here, loop)
         seen = look(here.rows, loop)
         decision = decide(seen.backlog, loop.retrain, now)
         perform(decision, here, loop, seen=seen, now=now)

@@ -183,3 +183,12 @@ def test_a_number_is_asked_for_as_a_number(value: Value, term: str) -> None:
     query, parameters = _query("p", {"n": value})
     assert query == f"PartitionKey eq @PartitionKey and {term}"
     assert parameters == {"PartitionKey": "p"}
+
+
+def test_many_rows_are_changed_each_in_its_own_way(cloud: Cloud, unique: str) -> None:
+    for number in range(120):
+        cloud.rows.insert(TABLE, unique, f"k{number}", row={"n": 0, "kept": True})
+    cloud.rows.change_each(TABLE, unique, values={f"k{number}": {"n": number} for number in range(1, 120)})
+    found = {stored.key: dict(stored.row) for stored in cloud.rows.find(TABLE, unique)}
+    assert found == {f"k{number}": {"n": number, "kept": True} for number in range(120)}
+    cloud.rows.change_each(TABLE, unique, values={})

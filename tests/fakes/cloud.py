@@ -47,9 +47,12 @@ class FakeRows:
         return True
 
     def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
+        self.change_each(table, partition, values=dict.fromkeys(keys, values))
+
+    def change_each(self, table: str, partition: str, *, values: Mapping[str, Row]) -> None:
         rows = self.tables.get((table, partition), {})
-        for key in keys:
-            rows[key] = self._stamped(key, {**rows[key].row, **values})
+        for key in values:
+            rows[key] = self._stamped(key, {**rows[key].row, **values[key]})
 
     def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:
         rows = self.tables.get((table, partition), {})

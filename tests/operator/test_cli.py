@@ -63,7 +63,13 @@ def test_status_shows_every_loop_and_its_newest_decision(here: FakeCloud) -> Non
     here.rows.insert("devices", LOOP, "lga/inference", row={"reason": "loop.sites is [ewr, jfk]"})
     shown = refluent("status")
     assert shown.exit_code == 0
-    for fact in ("loop flight-delays", "0 pending", "rt-1: started", "loop.sites is [ewr, jfk]", "Launch: 84 files"):
+    for fact in (
+        "loop flight-delays",
+        "none; generation 1 open",
+        "rt-1: started",
+        "loop.sites is [ewr, jfk]",
+        "Launch: 84 files",
+    ):
         assert fact in shown.stdout
     (found,) = json.loads(refluent("status", "--json").stdout)
     assert found["jobs"] == {"rt-1": "started"}

@@ -16,6 +16,7 @@ from functions.retraining.trigger import count_upload_on_blob_created, retrain_o
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud
 from tests.messages import blob_created
+from tests.uploads import land
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LOOP = "flight-delays"
@@ -43,7 +44,7 @@ def story(here: FakeCloud) -> None:
     decided(here, 4, "lga", "Drifted", f"{LOOP}:1", reason="temp, share above 50: 12 % → 61 %")
     decided(here, 5, f"{LOOP}#2", "Launch", "rt-2")
     row: Row = {"blob": "flight-delays/ewr/a.parquet", "generation": 1, "etag": "0x1", "site": "ewr", "at": AT}
-    here.rows.insert("uploads", LOOP, "key-of-a", row={**row, "size_bytes": 5})
+    here.rows.insert("uploads", LOOP, "key-of-a", row={**row, "size_bytes": 5, "state": "taken"})
 
 
 def ask(subject: str) -> func.HttpResponse:
@@ -59,10 +60,10 @@ def test_a_loop_that_has_seen_nothing_says_so(here: FakeCloud) -> None:
 
 
 def test_uploads_are_pending_until_a_job_takes_them(here: FakeCloud) -> None:
-    for name in ("a", "b", "c"):
-        count_upload_on_blob_created(blob_created(f"{LOOP}/ewr/{name}.parquet"))
+    land(here, *(f"{LOOP}/ewr/{name}.parquet" for name in ("a", "b", "c")))
+    retrain_on_timer(None)
     key = next(iter(here.rows.find("uploads", LOOP))).key
-    here.rows.change("uploads", LOOP, keys=[key], values={"generation": 1})
+    here.rows.change("uploads", LOOP, keys=[key], values={"generation": 1, "state": "taken"})
     (found,) = status(here.rows, here.settings.loops)
     assert (found.pending, found.taken) == (2, 1)
 
@@ -87,9 +88,8 @@ def test_the_newest_five_decisions_come_last_to_last(here: FakeCloud) -> None:
 
 
 def test_the_open_generation_is_the_one_that_collects(here: FakeCloud) -> None:
-    for day in range(1, 29):
-        for site in ("ewr", "jfk", "lga"):
-            count_upload_on_blob_created(blob_created(f"{LOOP}/{site}/2013-01-{day:02}.parquet"))
+    days = range(1, 29)
+    land(here, *(f"{LOOP}/{site}/2013-01-{day:02}.parquet" for day in days for site in ("ewr", "jfk", "lga")))
     later = datetime.now(UTC) - timedelta(seconds=10)
     for stored in list(here.rows.find("uploads", LOOP)):
         here.rows.change("uploads", LOOP, keys=[stored.key], values={"at": later})

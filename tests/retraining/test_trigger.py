@@ -6,12 +6,14 @@ import pytest
 
 from functions.journal import entries
 from functions.ports import JobOrder
+from functions.retraining.admit import admit_landed
 from functions.retraining.decide import Decision, Launch, decide
 from functions.retraining.perform import look, perform
 from functions.retraining.trigger import count_overlooked_on_timer, count_upload_on_blob_created
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud, FakeTrainer
 from tests.messages import blob_created
+from tests.uploads import deliver, land
 
 DAYS = range(1, 29)
 SITES = ("ewr", "jfk", "lga")
@@ -24,17 +26,13 @@ def here() -> Iterator[FakeCloud]:
         yield cloud
 
 
-def land(*blobs: str, etag: str = "0x1") -> None:
-    for blob in blobs:
-        count_upload_on_blob_created(blob_created(blob, eTag=etag))
-
-
 def january() -> list[str]:
     return [f"flight-delays/{site}/2013-01-{day:02}.parquet" for site in SITES for day in DAYS]
 
 
 def turn(here: FakeCloud, now: datetime | None = None) -> Decision:
     loop, now = here.settings.loops["flight-delays"], now or datetime.now(UTC) + timedelta(seconds=10)
+    admit_landed(here, loop)
     seen = look(here.rows, loop)
     decision = decide(seen.backlog, loop.retrain, now)
     perform(decision, here, loop, seen=seen, now=now)
@@ -42,8 +40,8 @@ def turn(here: FakeCloud, now: datetime | None = None) -> Decision:
 
 
 def test_a_burst_delivered_twice_and_out_of_order_starts_one_job(here: FakeCloud) -> None:
-    land(*january())
-    land(*reversed(january()))
+    land(here, *january())
+    deliver(here, *reversed(january()))
     assert isinstance(turn(here), Launch)
     turn(here)
     (order,) = here.trainer.orders.values()
@@ -53,16 +51,15 @@ def test_a_burst_delivered_twice_and_out_of_order_starts_one_job(here: FakeCloud
 
 
 def test_the_same_name_with_another_etag_is_another_upload(here: FakeCloud) -> None:
-    land("flight-delays/ewr/a.parquet", etag="0x1")
-    land("flight-delays/ewr/a.parquet", etag='"0x1"')
-    land("flight-delays/ewr/a.parquet", etag="0x2")
+    for etag in ("0x1", '"0x1"', "0x2"):
+        count_upload_on_blob_created(blob_created("flight-delays/ewr/a.parquet", eTag=etag))
     assert len(list(here.rows.find("uploads", "flight-delays"))) == 2
 
 
 def test_what_lands_after_the_seal_belongs_to_the_next_generation(here: FakeCloud) -> None:
-    land(*january())
+    land(here, *january())
     turn(here)
-    land("flight-delays/ewr/2013-02-01.parquet")
+    land(here, "flight-delays/ewr/2013-02-01.parquet")
     generations = {
         stored.row["blob"]: stored.row["generation"] for stored in here.rows.find("uploads", "flight-delays")
     }
@@ -72,11 +69,11 @@ def test_what_lands_after_the_seal_belongs_to_the_next_generation(here: FakeClou
 
 
 def test_the_second_job_trains_on_everything_and_names_the_champion(here: FakeCloud) -> None:
-    land(*january())
+    land(here, *january())
     turn(here)
     (first,) = here.trainer.orders
     here.rows.change("jobs", "flight-delays", keys=[first], values={"state": "registered", "version": "1"})
-    land(*[name.replace("-01-", "-02-") for name in january()])
+    land(here, *[name.replace("-01-", "-02-") for name in january()])
     turn(here, datetime.now(UTC) + timedelta(days=1, minutes=1))
     second = here.trainer.orders[next(name for name in here.trainer.orders if name != first)]
     manifest = json.loads(here.blobs.blobs["manifests", f"{second.training_set}/manifest.json"])
@@ -93,12 +90,12 @@ class _Dies(FakeTrainer):
 
 
 def test_a_crash_after_the_job_started_is_resumed_without_a_second_job(here: FakeCloud) -> None:
-    land(*january())
+    land(here, *january())
     here.trainer = _Dies()
     with pytest.raises(ConnectionError):
         turn(here)
     started = here.trainer.orders
-    land("flight-delays/ewr/2013-02-01.parquet")
+    land(here, "flight-delays/ewr/2013-02-01.parquet")
     here.trainer = FakeTrainer(orders=started)
     turn(here)
     assert len(here.trainer.orders) == 1
@@ -111,19 +108,17 @@ def test_a_crash_after_the_job_started_is_resumed_without_a_second_job(here: Fak
 def test_an_upload_whose_event_was_lost_is_found_by_listing_and_counted_once(here: FakeCloud) -> None:
     for blob in ("flight-delays/ewr/a.parquet", "flight-delays/boston/b.parquet", "other/ewr/c.parquet"):
         here.blobs.put("landing", blob, b"PAR1")
-    here.blobs.put("landing", "flight-delays/ewr/empty.parquet", b"")
     for _ in range(2):
         count_overlooked_on_timer(None)
-    told = here.blobs.facts("landing", "flight-delays/ewr/a.parquet")
-    assert told
-    land("flight-delays/ewr/a.parquet", etag=told.etag)
+    deliver(here, "flight-delays/ewr/a.parquet")
     uploads = [stored.row["blob"] for stored in here.rows.find("uploads", "flight-delays")]
     assert uploads == ["flight-delays/ewr/a.parquet"]
 
 
 def test_two_instances_that_seal_at_once_start_one_job(here: FakeCloud) -> None:
-    land(*january())
+    land(here, *january())
     loop, now = here.settings.loops["flight-delays"], datetime.now(UTC) + timedelta(seconds=10)
+    admit_landed(here, loop)
     first, second = look(here.rows, loop), look(here.rows, loop)
     for seen in (first, second):
         perform(Launch("data", "because"), here, loop, seen=seen, now=now)
@@ -131,7 +126,7 @@ def test_two_instances_that_seal_at_once_start_one_job(here: FakeCloud) -> None:
 
 
 def test_every_no_is_journalled_once(here: FakeCloud) -> None:
-    land("flight-delays/ewr/a.parquet")
+    land(here, "flight-delays/ewr/a.parquet")
     turn(here)
     turn(here)
     assert [(e.decision, e.reason) for e in entries(here.rows, ["flight-delays"])] == [("Wait", "1 of 84 files")]
@@ -147,7 +142,6 @@ def test_every_no_is_journalled_once(here: FakeCloud) -> None:
         ({"blob": "flight-delays/../secret/x"}, "BLOB_NAME"),
         ({"blob": "flight-delays/%2e%2e/secret/x"}, "BLOB_NAME"),
         ({"blob": "flight-delays/boston/x.parquet"}, "BLOB_SITE"),
-        ({"contentLength": 0}, "BLOB_EMPTY"),
         ({"contentLength": -1}, "EG_SCHEMA"),
         ({"contentLength": "many"}, "EG_SCHEMA"),
         ({"blobType": "PageBlob"}, "BLOB_TYPE"),
@@ -163,7 +157,7 @@ def test_poison_is_set_aside_with_its_reason_and_acknowledged(
     poison = blob_created(**changes)  # type: ignore[arg-type] # "blob" is the first argument by name
     count_upload_on_blob_created(poison)
     count_upload_on_blob_created(poison)
-    land("flight-delays/ewr/neighbour.parquet")
+    land(here, "flight-delays/ewr/neighbour.parquet")
     ((_, name),) = [at for at in here.blobs.blobs if at[0] == "quarantine"]
     assert name.startswith(f"count_upload_on_blob_created/{code}/")
     document = json.loads(here.blobs.blobs["quarantine", name])
