@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from functions.errors import LoopError, Refused
 
 UNITS = {"s": "seconds", "min": "minutes", "hour": "hours", "day": "days"}
+LARGEST_FILE = 256 * 2**20  # bytes; the most that Blob Storage copies in one request
+BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def _span(text: object) -> timedelta:
@@ -23,7 +25,15 @@ def _span(text: object) -> timedelta:
     return timedelta(**{UNITS[match[2]]: float(match[1])})
 
 
+def _size(text: object) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?B)", text) if isinstance(text, str) else None
+    if not match:
+        raise ValueError(f"{text!r} is not a size such as '500 KB', '64 MB' or '1 GB'")
+    return int(float(match[1]) * BYTES[match[2]])
+
+
 Span = Annotated[timedelta, BeforeValidator(_span)]
+Size = Annotated[int, BeforeValidator(_size)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
@@ -42,15 +52,34 @@ class Identity(Section):
 
 
 class Column(Section):
-    """One column of the uploaded files."""
+    """One column of the uploaded files: what it holds, and what it may hold."""
 
     type: Literal["number", "category", "label"]
+    whole: bool = False
+    min: float | None = None
+    max: float | None = None
+    nulls: Annotated[float, Field(ge=0, le=1, description="share of a file's rows")] = 1.0
+    values: Annotated[list[str], Field(description="empty allows any")] = []
+
+    @model_validator(mode="after")
+    def _ranges_are_of_numbers(self) -> "Column":
+        if self.type != "number" and (self.whole or self.min is not None or self.max is not None):
+            raise ValueError("only a number can be whole, or have a min and a max")
+        if self.type != "category" and self.values:
+            raise ValueError("only a category has values")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"its min {self.min:g} is above its max {self.max:g}")
+        return self
 
 
 class Data(Section):
     """[data]: what may land, and what it looks like."""
 
     container: Slug = "landing"
+    formats: Annotated[list[Literal["parquet", "csv", "any"]], Field(min_length=1)] = ["parquet"]
+    at_most_file_size: Annotated[Size, Field(gt=0, le=LARGEST_FILE, validate_default=True)] = "64 MB"  # type: ignore[assignment] # becomes bytes
+    at_most_rows: Annotated[int, Field(ge=1)] = 1_000_000
+    at_most_bad_share: Annotated[float, Field(ge=0, le=1)] = 0.5
     columns: dict[str, Column]
 
     @model_validator(mode="after")

@@ -71,6 +71,20 @@ class Blobs(Protocol):
 
     def read(self, container: str, name: str) -> bytes | None: ...
 
+    def read_version(self, container: str, name: str, etag: str, *, offset: int, length: int) -> bytes | None:
+        """A range of one version, cut off at its end; None if the blob is another version by now, or gone.
+
+        Offset 0 and the whole length of a blob is one request.
+        """
+        ...
+
+    def copy(self, source: tuple[str, str], etag: str, *, to: tuple[str, str]) -> bool:
+        """Let the store copy one version (container and name) once; False if it is another version by now, or gone.
+
+        At most 256 MiB. A copy that exists is left as it is, and counts as done.
+        """
+        ...
+
     def facts(self, container: str, name: str) -> BlobFacts | None: ...
 
     def list(self, container: str, prefix: str) -> Sequence[BlobFacts]: ...

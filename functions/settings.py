@@ -50,6 +50,9 @@ class Settings(BaseModel):
     model_signing_key: Pem | None = Field(
         None, alias="MODEL_SIGNING_KEY", description="private key over what devices fetch; without it, unsigned"
     )
+    requests_at_once: int = Field(
+        8, alias="REQUESTS_AT_ONCE", ge=1, le=64, description="uploads that are looked into at the same time"
+    )
     identity_client_id: str | None = Field(
         None, alias="AZURE_CLIENT_ID", description="client id of the app's user-assigned identity"
     )

@@ -175,6 +175,8 @@ def test_every_field_of_a_loop_file_is_documented_with_its_default(name: str) ->
 
 
 def _toml(value: object) -> str:
+    if value is None:
+        return "none"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:_}"
     return json.dumps(value)

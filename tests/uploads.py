@@ -2,13 +2,14 @@
 
 from functions.retraining.trigger import count_upload_on_blob_created
 from tests.fakes.cloud import FakeCloud
+from tests.files import flights
 from tests.messages import blob_created
 
 
-def land(here: FakeCloud, *blobs: str, data: bytes = b"PAR1") -> None:
-    """Write blobs into the landing container, and deliver the event of each."""
+def land(here: FakeCloud, *blobs: str, data: bytes | None = None) -> None:
+    """Write blobs into the landing container, sound ones unless told otherwise, and deliver the event of each."""
     for blob in blobs:
-        here.blobs.put("landing", blob, data)
+        here.blobs.put("landing", blob, flights() if data is None else data)
         deliver(here, blob)
 
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
 from functions.cloud.refusals import Service
@@ -15,6 +16,7 @@ STORE = Service(
     role="Storage Blob Data Contributor on the data account",
     patience="wait for the redelivery; check DATA_BLOB_ENDPOINT if it persists",
 )
+STORAGE = "https://storage.azure.com/.default"
 
 
 class AccountBlobs:
@@ -29,6 +31,7 @@ class AccountBlobs:
         # The SDK's own first back-off of 15 s would eat Event Grid's 30 s answer window
         patient = ExponentialRetry(initial_backoff=1, increment_base=2, retry_total=3, random_jitter_range=1)
         self._service = BlobServiceClient(account_url=endpoint, credential=credential, retry_policy=patient)
+        self._credential = credential
 
     def create(self, container: str, name: str, data: bytes) -> bool:
         """Write once; False if the blob exists already."""
@@ -45,6 +48,43 @@ class AccountBlobs:
                 return self._service.get_blob_client(container, name).download_blob().readall()
             except ResourceNotFoundError:
                 return None
+
+    def read_version(self, container: str, name: str, etag: str, *, offset: int, length: int) -> bytes | None:
+        """A range of one version, or None if the blob is not that version any more."""
+        with STORE.asked(f"{container}/{name}"):
+            try:
+                return (
+                    self._service.get_blob_client(container, name)
+                    .download_blob(
+                        offset,
+                        length,
+                        etag=f'"{etag}"',
+                        match_condition=MatchConditions.IfNotModified,
+                        max_concurrency=1,
+                    )
+                    .readall()
+                )
+            except (ResourceModifiedError, ResourceNotFoundError):
+                return None
+
+    def copy(self, source: tuple[str, str], etag: str, *, to: tuple[str, str]) -> bool:
+        """Copy Blob From URL, which is done when it answers; the store reads the source with this app's own token."""
+        token = self._credential.get_token(STORAGE).token
+        with STORE.asked("/".join(to)):
+            try:
+                self._service.get_blob_client(*to).start_copy_from_url(
+                    self._service.get_blob_client(*source).url,
+                    requires_sync=True,
+                    source_authorization=f"Bearer {token}",
+                    source_etag=f'"{etag}"',
+                    source_match_condition=MatchConditions.IfNotModified,
+                    match_condition=MatchConditions.IfMissing,
+                )
+            except ResourceExistsError:
+                return True
+            except (ResourceModifiedError, ResourceNotFoundError):
+                return False
+        return True
 
     def facts(self, container: str, name: str) -> BlobFacts | None:
         """Size and eTag as stored now, or None."""

@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
+from itertools import batched
 
 from functions.errors import Poison
 from functions.journal import Entry, record
@@ -11,19 +14,42 @@ from functions.ports import BlobFacts, Blobs, Row
 from functions.quarantine import set_aside
 from functions.retraining.admission import Admit, Quarantine, Supersede, Verdict, judge
 from functions.retraining.ledger import ADMITTED, QUARANTINED, SUPERSEDED, UPLOADS, Upload, landed
+from functions.retraining.poisoned import hold_poisoned
+from functions.retraining.versions import examine
 from functions.wiring import Cloud
+
+AT_A_TIME = 500  # files whose verdicts are written together
 
 
 def admit_landed(here: Cloud, loop: Loop) -> None:
-    """Judge everything that was counted and not looked into.
+    """Look into everything that was counted, some files at a time; a crash in between loses no verdict before it.
 
     The rows are read before the listing, so that a listed eTag is the counted one or a later one.
     """
-    uploads = landed(here.rows, loop)
-    if not uploads:
-        return
+    uploads, now, suspect = landed(here.rows, loop), here.now(), set[str]()
     facts = _listed(here.blobs, loop, uploads)
-    perform({upload: judge(upload, facts.get(upload.blob)) for upload in uploads}, here, loop, now=here.now())
+    for some in batched(uploads, AT_A_TIME, strict=False):
+        judged = {upload: judge(upload, facts.get(upload.blob), loop.data) for upload in some}
+        verdicts = _examined(here, loop, judged)
+        perform(verdicts, here, loop, now=now)
+        suspect |= {upload.site for upload, verdict in verdicts.items() if isinstance(verdict, Quarantine)}
+    hold_poisoned(here, loop, suspect, now=now)
+
+
+def _examined(here: Cloud, loop: Loop, verdicts: Mapping[Upload, Verdict]) -> Mapping[Upload, Verdict]:
+    """The verdicts, once the content of what may be admitted was looked into and kept."""
+
+    def act(pair: tuple[Upload, Verdict]) -> Verdict:
+        upload, verdict = pair
+        if not isinstance(verdict, Admit):
+            return verdict
+        return examine(here.blobs, loop, replace(upload, size_bytes=verdict.size_bytes))
+
+    at_once = here.settings.requests_at_once
+    if at_once == 1:
+        return dict(zip(verdicts, map(act, verdicts.items()), strict=True))
+    with ThreadPoolExecutor(at_once) as pool:
+        return dict(zip(verdicts, pool.map(act, verdicts.items()), strict=True))
 
 
 def perform(verdicts: Mapping[Upload, Verdict], here: Cloud, loop: Loop, *, now: datetime) -> None:
@@ -31,8 +57,9 @@ def perform(verdicts: Mapping[Upload, Verdict], here: Cloud, loop: Loop, *, now:
     values: dict[str, Row] = {}
     for upload, verdict in verdicts.items():
         match verdict:
-            case Admit(rows=count):
-                values[upload.key] = {"state": ADMITTED, "rows": count}
+            case Admit(size_bytes=size, rows=count, sha256=digest):
+                row: Row = {"state": ADMITTED, "size_bytes": size, "rows": count, "sha256": digest}
+                values[upload.key] = row
             case Supersede(reason=reason):
                 entry = Entry(now, loop.name, "retraining", upload.blob, "Supersede", f"{upload.etag}: {reason}")
                 record(here.rows, entry)

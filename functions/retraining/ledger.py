@@ -12,9 +12,10 @@ from functions.ports import Blobs, Row, Rows, Stored
 
 UPLOADS, REQUESTS = "uploads", "requests"
 PENDING = 0  # generations count from 1
-LANDED, INCOMPLETE, ADMITTED, QUARANTINED, SUPERSEDED, TAKEN = (
+LANDED, INCOMPLETE, HELD, ADMITTED, QUARANTINED, SUPERSEDED, TAKEN = (
     "landed",  # counted, and not looked into
     "incomplete",  # of a transfer that is not complete
+    "held",  # sound, of a site so much of whose data is not that nobody trusts the rest
     "admitted",  # may be trained on: a loop's backlog
     "quarantined",
     "superseded",
@@ -97,6 +98,7 @@ def count(rows: Rows, loop: Loop, upload: Upload) -> bool:
         "site": upload.site,
         "at": upload.at,
         "rows": 0,
+        "sha256": "",
         "generation": PENDING,
         "state": LANDED,
         "reason": "",
@@ -120,17 +122,28 @@ def overlooked(rows: Rows, blobs: Blobs, loop: Loop, *, now: datetime) -> list[U
 
 def landed(rows: Rows, loop: Loop) -> list[Upload]:
     """Uploads that are counted and not looked into, ordered by name."""
-    return _in_state(rows, loop, LANDED)
+    return in_state(rows, loop, LANDED)
 
 
 def pending(rows: Rows, loop: Loop) -> list[Upload]:
     """Admitted uploads that no generation has taken yet, ordered by name."""
-    return _in_state(rows, loop, ADMITTED)
+    return in_state(rows, loop, ADMITTED)
 
 
-def _in_state(rows: Rows, loop: Loop, state: str) -> list[Upload]:
-    found = [_upload(stored) for stored in rows.find(UPLOADS, loop.name, state=state)]
+def in_state(rows: Rows, loop: Loop, state: str) -> list[Upload]:
+    """Uploads in a state that no generation has taken, ordered by name.
+
+    An instance that was slow may write an old verdict over "taken"; what counts is the generation, which no verdict
+    writes, so that nothing is taken twice.
+    """
+    found = [_upload(stored) for stored in rows.find(UPLOADS, loop.name, state=state, generation=PENDING)]
     return sorted(found, key=lambda upload: (upload.blob, upload.at, upload.etag))
+
+
+def of_site(rows: Rows, loop: Loop, site: str) -> list[tuple[datetime, str]]:
+    """When each upload of a site was counted, and its state now."""
+    found = rows.find(UPLOADS, loop.name, site=site)
+    return [(datetime.fromisoformat(str(stored.row["at"])), str(stored.row["state"])) for stored in found]
 
 
 def ask(rows: Rows, loop: Loop, drift: DriftDetected) -> bool:

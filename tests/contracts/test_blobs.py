@@ -53,3 +53,32 @@ def test_what_is_not_there_is_said_without_an_error(cloud: Cloud, unique: str, c
     assert cloud.blobs.read(container, unique) is None
     assert cloud.blobs.facts(container, unique) is None
     assert list(cloud.blobs.list(container, unique)) == nothing
+
+
+def test_a_version_is_read_in_ranges_until_it_is_overwritten(cloud: Cloud, unique: str) -> None:
+    cloud.blobs.put(CONTAINER, unique, b"0123456789")
+    facts = cloud.blobs.facts(CONTAINER, unique)
+    assert facts is not None
+    assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=0, length=10) == b"0123456789"
+    assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=3, length=4) == b"3456"
+    assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=8, length=40) == b"89"
+    cloud.blobs.put(CONTAINER, unique, b"another version")
+    assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=0, length=10) is None
+    assert cloud.blobs.read_version(CONTAINER, f"{unique}-absent", facts.etag, offset=0, length=10) is None
+
+
+def test_a_version_is_copied_once_and_never_another_one_in_its_place(cloud: Cloud, unique: str) -> None:
+    source, copy = (CONTAINER, f"{unique}/source 1"), ("versions", f"{unique}/copy 1")
+    cloud.blobs.put(*source, b"the first")
+    first = cloud.blobs.facts(*source)
+    assert first is not None
+    assert cloud.blobs.copy(source, first.etag, to=copy)
+    assert cloud.blobs.copy(source, first.etag, to=copy)
+    cloud.blobs.put(*source, b"the second")
+    second = cloud.blobs.facts(*source)
+    assert second is not None
+    assert not cloud.blobs.copy(source, first.etag, to=("versions", f"{unique}/other"))
+    assert cloud.blobs.copy(source, second.etag, to=copy)
+    assert not cloud.blobs.copy((CONTAINER, f"{unique}/absent"), first.etag, to=("versions", f"{unique}/other"))
+    assert cloud.blobs.read(*copy) == b"the first"
+    assert cloud.blobs.read("versions", f"{unique}/other") is None

@@ -81,6 +81,17 @@ class FakeBlobs:
     def read(self, container: str, name: str) -> bytes | None:
         return self.blobs.get((container, name))
 
+    def read_version(self, container: str, name: str, etag: str, *, offset: int, length: int) -> bytes | None:
+        facts = self.facts(container, name)
+        return self.blobs[container, name][offset : offset + length] if facts and facts.etag == etag else None
+
+    def copy(self, source: tuple[str, str], etag: str, *, to: tuple[str, str]) -> bool:
+        facts = self.facts(*source)
+        if facts is None or facts.etag != etag:
+            return False
+        self.blobs.setdefault(to, self.blobs[source])
+        return True
+
     def facts(self, container: str, name: str) -> BlobFacts | None:
         data = self.blobs.get((container, name))
         return None if data is None else BlobFacts(name, len(data), md5(data, usedforsecurity=False).hexdigest())
@@ -193,13 +204,14 @@ ENVIRONMENT: Mapping[str, str] = {
     "IOTHUB_HOSTNAME": "refluent.azure-devices.net",
     "IOTHUB_ID": f"{GROUP}/Microsoft.Devices/IotHubs/refluent",
 }
+ONE_BY_ONE = {"REQUESTS_AT_ONCE": "1"}  # no threads, so that a simulation may decide the order
 
 
 @dataclass
 class FakeCloud:
     """Every port in memory, under the settings of a made-up app."""
 
-    settings: Settings = field(default_factory=lambda: Settings.model_validate(ENVIRONMENT))
+    settings: Settings = field(default_factory=lambda: Settings.model_validate({**ENVIRONMENT, **ONE_BY_ONE}))
     rows: FakeRows = field(default_factory=FakeRows)
     blobs: FakeBlobs = field(default_factory=FakeBlobs)
     trainer: FakeTrainer = field(default_factory=FakeTrainer)

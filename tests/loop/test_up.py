@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from laptop.up import CannotStart, claimed_stack
+from tests.files import flights
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
 REFLUENT = [sys.executable, "-W", "ignore", "-c", "from laptop.cli import run; run()"]
@@ -72,7 +73,7 @@ def ask(home: Path, *words: str) -> str:
 
 def test_state_survives_a_stop_and_ctrl_c_leaves_no_process(tmp_path: Path) -> None:
     home, file = tmp_path / "home", tmp_path / "2013-01-01.parquet"
-    file.write_bytes(b"PAR1")
+    file.write_bytes(flights())
     with running(home) as first:
         say(first, "up.")
         ask(home, "send", str(file), "--to", "flight-delays/lga")

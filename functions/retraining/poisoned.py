@@ -1,0 +1,43 @@
+"""A site that sends mostly bad files: its good ones are suspect too, and held until it sends better ones."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from functions.journal import Entry, record
+from functions.loops import Loop
+from functions.retraining.admission import poisoned
+from functions.retraining.ledger import ADMITTED, HELD, LANDED, SUPERSEDED, UPLOADS, in_state, of_site
+from functions.wiring import Cloud
+
+LATELY = timedelta(days=1)  # before the site's newest file, so that silence heals nothing
+
+
+def hold_poisoned(here: Cloud, loop: Loop, sites: Iterable[str], *, now: datetime) -> None:
+    """Hold the backlog of sites that sent too much that is bad; give back what is held of those that did better.
+
+    Args:
+        here: The cloud of this invocation.
+        loop: Whose sites.
+        sites: Those that just sent something bad; the ones whose files are held already are looked at anyway.
+        now: When this is decided.
+    """
+    held = in_state(here.rows, loop, HELD)
+    asked = sorted({*sites, *(upload.site for upload in held)})
+    reasons = poisoned({site: _lately(here, loop, site) for site in asked}, loop.data)
+    backlog = in_state(here.rows, loop, ADMITTED) if reasons else []
+    for site in asked:
+        reason = reasons.get(site, "")
+        keys = [upload.key for upload in (backlog if reason else held) if upload.site == site]
+        if keys:
+            decision, why = ("HoldSite", reason) if reason else ("ReleaseSite", f"site {site} sends good files again")
+            reached = f"{why}; {len(keys)} good files"
+            record(here.rows, Entry(now, loop.name, "retraining", f"{loop.name}/{site}", decision, reached))
+            values = {"state": HELD if reason else ADMITTED, "reason": reason}
+            here.rows.change(UPLOADS, loop.name, keys=keys, values=values)
+
+
+def _lately(here: Cloud, loop: Loop, site: str) -> list[str]:
+    """States of what the site sent lately, as far as it was looked into."""
+    seen = [(at, state) for at, state in of_site(here.rows, loop, site) if state not in (LANDED, SUPERSEDED)]
+    newest = max((at for at, _ in seen), default=None)
+    return [state for at, state in seen if newest and newest - at < LATELY]

@@ -1,0 +1,82 @@
+"""What a job trains on never changes under it: admitted content is kept once per blob version."""
+
+from collections.abc import Callable
+from functools import partial
+from hashlib import sha256
+from pathlib import PurePosixPath
+
+from functions.errors import Poison
+from functions.loops import Loop
+from functions.ports import Blobs
+from functions.retraining.admission import Admit, Quarantine, Supersede, Verdict
+from functions.retraining.content import WHOLE_BYTES, look_into
+from functions.retraining.ledger import Upload
+from functions.retraining.schema import check
+
+CONTAINER = "versions"
+
+
+class Overwritten(Exception):
+    """The version that is meant is not there any more."""
+
+
+def kept_as(loop: Loop, upload: Upload) -> str:
+    """Where a version's content is kept, inside the container."""
+    return f"{loop.name}/{upload.key}/{PurePosixPath(upload.blob).name}"
+
+
+def examine(blobs: Blobs, loop: Loop, upload: Upload) -> Verdict:
+    """Look into one version of a blob, and keep its content if it is sound.
+
+    A small file is read once, and what was read is what is checked and kept. Of a large one, ranges are read and the
+    store copies it; each request is for this version alone.
+    """
+    try:
+        return _whole(blobs, loop, upload) if upload.size_bytes <= WHOLE_BYTES else _large(blobs, loop, upload)
+    except Poison as problem:
+        return Quarantine(problem.why, fix=problem.fix, code=problem.code)
+    except Overwritten:
+        return Supersede("it was overwritten or deleted while it was looked at")
+
+
+def reader(blobs: Blobs, loop: Loop, upload: Upload) -> Callable[[int, int], bytes]:
+    """Ranges of one version, as `(offset, length) -> bytes`.
+
+    Raises:
+        Overwritten: From the ranges: that version is gone.
+    """
+
+    def read(offset: int, length: int) -> bytes:
+        found = blobs.read_version(loop.data.container, upload.blob, upload.etag, offset=offset, length=length)
+        if found is None:
+            raise Overwritten(upload.blob)
+        return found
+
+    return read
+
+
+def _whole(blobs: Blobs, loop: Loop, upload: Upload) -> Admit:
+    content = reader(blobs, loop, upload)(0, upload.size_bytes)
+    rows = _rows(loop, upload, partial(_slice, content))
+    blobs.create(CONTAINER, kept_as(loop, upload), content)
+    return Admit(upload.size_bytes, rows, sha256(content).hexdigest())
+
+
+def _large(blobs: Blobs, loop: Loop, upload: Upload) -> Admit:
+    rows = _rows(loop, upload, reader(blobs, loop, upload))
+    source = (loop.data.container, upload.blob)
+    if not blobs.copy(source, upload.etag, to=(CONTAINER, kept_as(loop, upload))):
+        raise Overwritten(upload.blob)
+    return Admit(upload.size_bytes, rows)
+
+
+def _rows(loop: Loop, upload: Upload, read: Callable[[int, int], bytes]) -> int:
+    found = look_into(upload.blob, upload.size_bytes, read, data=loop.data)
+    if found is None:
+        return 0
+    check(upload.blob, found, loop.data)
+    return found.rows
+
+
+def _slice(content: bytes, offset: int, length: int) -> bytes:
+    return content[offset : offset + length]
