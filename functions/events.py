@@ -78,6 +78,23 @@ class DataQuarantined(Event):
     stored_as: str
 
 
+class TransferIncomplete(Event):
+    """A site's batch did not come as it was sent; it trains once it does.
+
+    Args:
+        transfer: The manifest's blob.
+        missing: Names of files that did not come, the first hundred.
+        different: Name -> what differs, likewise.
+    """
+
+    loop: str
+    site: str
+    transfer: str
+    missing: list[str]
+    different: dict[str, str]
+    reason: str
+
+
 class ModelRejected(Event):
     """A trained model was judged and not registered."""
 

@@ -80,6 +80,7 @@ class Data(Section):
     at_most_file_size: Annotated[Size, Field(gt=0, le=LARGEST_FILE, validate_default=True)] = "64 MB"  # type: ignore[assignment] # becomes bytes
     at_most_rows: Annotated[int, Field(ge=1)] = 1_000_000
     at_most_bad_share: Annotated[float, Field(ge=0, le=1)] = 0.5
+    transfer_manifest: bool = False
     columns: dict[str, Column]
 
     @model_validator(mode="after")

@@ -57,6 +57,8 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
         table = Table(title=f"loop {loop.loop}", show_header=False, title_justify="left")
         states = ", ".join(f"{number} {state}" for state, number in loop.uploads.items()) or "none"
         table.add_row("uploads", f"{states}; generation {loop.generation}")
+        if loop.held:
+            table.add_row("held", "\n".join(f"{what}: {reason}" for what, reason in loop.held.items()))
         table.add_row("jobs", "\n".join(f"{name}: {state}" for name, state in loop.jobs.items()) or "none")
         table.add_row("models", "\n".join(f"{loop.loop}:{v}: {state}" for v, state in loop.rollouts.items()) or "none")
         table.add_row("devices", "\n".join(f"{name}: {reason}" for name, reason in loop.devices.items()) or "none")

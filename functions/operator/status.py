@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 
 from functions.journal import Entry, chain, entries
 from functions.loops import Loop
-from functions.ports import Rows
+from functions.ports import Rows, Stored
+
+OPEN_TRANSFERS = ("landed", "incomplete", "quarantined")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class LoopStatus:
         pending: Admitted uploads that no job has taken.
         taken: Uploads some job has taken.
         uploads: State -> how many, of all uploads.
+        held: What keeps good uploads from training -> why: a transfer manifest, or a site.
         jobs: Job name -> state: started, registered, reject, giveup.
         rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval.
         devices: Device/module -> what its newest window said.
@@ -29,6 +32,7 @@ class LoopStatus:
     pending: int
     taken: int
     uploads: Mapping[str, int]
+    held: Mapping[str, str]
     jobs: Mapping[str, str]
     rollouts: Mapping[str, str]
     devices: Mapping[str, str]
@@ -60,7 +64,8 @@ def readable(entry: Entry) -> dict[str, object]:
 
 def _status(rows: Rows, loop: str) -> LoopStatus:
     generation = rows.get("generations", loop, "current")
-    uploads = Counter(str(stored.row["state"]) for stored in rows.find("uploads", loop))
+    found = list(rows.find("uploads", loop))
+    uploads = Counter(str(stored.row["state"]) for stored in found)
     newest = entries(rows, [loop])[-5:]
     return LoopStatus(
         loop=loop,
@@ -68,8 +73,18 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         pending=uploads["admitted"],
         taken=uploads["taken"],
         uploads=dict(sorted(uploads.items())),
+        held=_held(rows, loop, found),
         jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
         rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
         devices={stored.key: str(stored.row["reason"]) for stored in rows.find("devices", loop)},
         last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in newest],
     )
+
+
+def _held(rows: Rows, loop: str, uploads: Sequence[Stored]) -> Mapping[str, str]:
+    transfers = [stored.row for stored in rows.find("transfers", loop) if stored.row["state"] in OPEN_TRANSFERS]
+    sites = [stored.row for stored in uploads if stored.row["state"] == "held"]
+    return {
+        **{str(row["blob"]): str(row["reason"]) or "not looked into yet" for row in transfers},
+        **{str(row["site"]): str(row["reason"]) for row in sites},
+    }

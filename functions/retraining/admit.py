@@ -13,11 +13,12 @@ from functions.loops import Loop
 from functions.ports import BlobFacts, Blobs, Row
 from functions.quarantine import set_aside
 from functions.retraining.admission import Admit, Quarantine, Supersede, Verdict, judge
-from functions.retraining.ledger import ADMITTED, QUARANTINED, SUPERSEDED, UPLOADS, Upload, landed
+from functions.retraining.ledger import ADMITTED, INCOMPLETE, QUARANTINED, SUPERSEDED, UPLOADS, Upload, landed
 from functions.retraining.poisoned import hold_poisoned
 from functions.retraining.versions import examine
 from functions.wiring import Cloud
 
+UNLISTED = "no transfer manifest lists it yet"
 AT_A_TIME = 500  # files whose verdicts are written together
 
 
@@ -55,11 +56,12 @@ def _examined(here: Cloud, loop: Loop, verdicts: Mapping[Upload, Verdict]) -> Ma
 def perform(verdicts: Mapping[Upload, Verdict], here: Cloud, loop: Loop, *, now: datetime) -> None:
     """Set aside what can never be used, then write every verdict into its row."""
     values: dict[str, Row] = {}
+    waits = loop.data.transfer_manifest
+    admitted: Row = {"state": INCOMPLETE, "reason": UNLISTED} if waits else {"state": ADMITTED}
     for upload, verdict in verdicts.items():
         match verdict:
             case Admit(size_bytes=size, rows=count, sha256=digest):
-                row: Row = {"state": ADMITTED, "size_bytes": size, "rows": count, "sha256": digest}
-                values[upload.key] = row
+                values[upload.key] = {**admitted, "size_bytes": size, "rows": count, "sha256": digest}
             case Supersede(reason=reason):
                 entry = Entry(now, loop.name, "retraining", upload.blob, "Supersede", f"{upload.etag}: {reason}")
                 record(here.rows, entry)

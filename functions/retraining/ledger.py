@@ -10,7 +10,8 @@ from functions.events import DataUploaded, DriftDetected
 from functions.loops import Loop
 from functions.ports import Blobs, Row, Rows, Stored
 
-UPLOADS, REQUESTS = "uploads", "requests"
+UPLOADS, TRANSFERS, REQUESTS = "uploads", "transfers", "requests"
+TRANSFER = ".transfer.json"  # how a transfer manifest's name ends
 PENDING = 0  # generations count from 1
 LANDED, INCOMPLETE, HELD, ADMITTED, QUARANTINED, SUPERSEDED, TAKEN = (
     "landed",  # counted, and not looked into
@@ -21,6 +22,7 @@ LANDED, INCOMPLETE, HELD, ADMITTED, QUARANTINED, SUPERSEDED, TAKEN = (
     "superseded",
     "taken",
 )
+COMPLETE = "complete"  # of a transfer: everything came as it was sent
 WAITING, ANSWERED = 0, 1
 
 
@@ -34,6 +36,10 @@ class Upload:
         size_bytes: As the store reported it.
         at: When it was counted, aware.
         rows: How many it holds; 0 until it is admitted.
+        sha256: Of its content, 64 hex digits; empty until it was read as a whole.
+        state: What became of it.
+        reason: Why, if that is no matter of course.
+        generation: That took it; 0 for none.
     """
 
     key: str
@@ -43,6 +49,10 @@ class Upload:
     site: str
     at: datetime
     rows: int = 0
+    sha256: str = ""
+    state: str = LANDED
+    reason: str = ""
+    generation: int = PENDING
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,20 +100,19 @@ def admit(upload: DataUploaded, loop: Loop, at: datetime) -> Upload:
 
 
 def count(rows: Rows, loop: Loop, upload: Upload) -> bool:
-    """Write the upload down; False for one that was counted before."""
+    """Write the upload down, or the transfer manifest; False for one that was counted before."""
     row: Row = {
         "blob": upload.blob,
         "etag": upload.etag,
         "size_bytes": upload.size_bytes,
         "site": upload.site,
         "at": upload.at,
-        "rows": 0,
-        "sha256": "",
-        "generation": PENDING,
         "state": LANDED,
         "reason": "",
     }
-    return rows.insert(UPLOADS, loop.name, upload.key, row=row)
+    if upload.blob.endswith(TRANSFER):
+        return rows.insert(TRANSFERS, loop.name, upload.key, row={**row, "told": ""})
+    return rows.insert(UPLOADS, loop.name, upload.key, row={**row, "rows": 0, "sha256": "", "generation": PENDING})
 
 
 def overlooked(rows: Rows, blobs: Blobs, loop: Loop, *, now: datetime) -> list[Upload]:
@@ -111,7 +120,7 @@ def overlooked(rows: Rows, blobs: Blobs, loop: Loop, *, now: datetime) -> list[U
 
     Files outside the loop's sites are left to their events, which say what is wrong with them.
     """
-    known = {stored.key for stored in rows.find(UPLOADS, loop.name)}
+    known = {stored.key for table in (UPLOADS, TRANSFERS) for stored in rows.find(table, loop.name)}
     found = [
         Upload(_key(loop.data.container, facts.name, facts.etag), facts.name, facts.etag, facts.size_bytes, site, now)
         for site in loop.loop.sites
@@ -140,10 +149,10 @@ def in_state(rows: Rows, loop: Loop, state: str) -> list[Upload]:
     return sorted(found, key=lambda upload: (upload.blob, upload.at, upload.etag))
 
 
-def of_site(rows: Rows, loop: Loop, site: str) -> list[tuple[datetime, str]]:
-    """When each upload of a site was counted, and its state now."""
-    found = rows.find(UPLOADS, loop.name, site=site)
-    return [(datetime.fromisoformat(str(stored.row["at"])), str(stored.row["state"])) for stored in found]
+def sent_by(rows: Rows, loop: Loop, site: str) -> list[Upload]:
+    """Everything that a site sent, oldest first."""
+    found = [_upload(stored) for stored in rows.find(UPLOADS, loop.name, site=site)]
+    return sorted(found, key=lambda upload: (upload.at, upload.blob, upload.etag))
 
 
 def ask(rows: Rows, loop: Loop, drift: DriftDetected) -> bool:
@@ -186,4 +195,8 @@ def _upload(stored: Stored) -> Upload:
         site=str(row["site"]),
         at=datetime.fromisoformat(str(row["at"])),
         rows=int(str(row["rows"])),
+        sha256=str(row.get("sha256", "")),
+        state=str(row["state"]),
+        reason=str(row["reason"]),
+        generation=int(str(row["generation"])),
     )

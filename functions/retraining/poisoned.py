@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.retraining.admission import poisoned
-from functions.retraining.ledger import ADMITTED, HELD, LANDED, SUPERSEDED, UPLOADS, in_state, of_site
+from functions.retraining.ledger import ADMITTED, HELD, LANDED, SUPERSEDED, UPLOADS, in_state, sent_by
 from functions.wiring import Cloud
 
 LATELY = timedelta(days=1)  # before the site's newest file, so that silence heals nothing
@@ -38,6 +38,5 @@ def hold_poisoned(here: Cloud, loop: Loop, sites: Iterable[str], *, now: datetim
 
 def _lately(here: Cloud, loop: Loop, site: str) -> list[str]:
     """States of what the site sent lately, as far as it was looked into."""
-    seen = [(at, state) for at, state in of_site(here.rows, loop, site) if state not in (LANDED, SUPERSEDED)]
-    newest = max((at for at, _ in seen), default=None)
-    return [state for at, state in seen if newest and newest - at < LATELY]
+    seen = [upload for upload in sent_by(here.rows, loop, site) if upload.state not in (LANDED, SUPERSEDED)]
+    return [upload.state for upload in seen if seen[-1].at - upload.at < LATELY]

@@ -9,6 +9,7 @@ from functions.retraining.admit import admit_landed
 from functions.retraining.decide import decide
 from functions.retraining.ledger import admit, ask, count, overlooked, owner
 from functions.retraining.perform import look, perform
+from functions.retraining.settle import settle_transfers
 from functions.wiring import cloud
 
 blueprint = func.Blueprint()
@@ -42,6 +43,7 @@ def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the h
 
     def turn(loop: Loop) -> None:
         admit_landed(here, loop)
+        settle_transfers(here, loop, now=now)
         seen = look(here.rows, loop)
         decision = decide(seen.backlog, loop.retrain, now)
         perform(decision, here, loop, seen=seen, now=now)
