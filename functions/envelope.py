@@ -14,7 +14,14 @@ import msgspec
 from pydantic import ValidationError
 
 from functions.errors import Ignored, Poison
-from functions.events import DataUploaded, DriftDetected, Event, ModelRegistered, RunEnded
+from functions.events import (
+    DataUploaded,
+    DriftDetected,
+    Event,
+    ModelRegistered,
+    RunEnded,
+    TrainingCodeChanged,
+)
 from functions.settings import Settings
 
 type Message = func.EventGridEvent | func.CloudEvent
@@ -133,6 +140,14 @@ def read_drift(message: Message, settings: Settings) -> DriftDetected:
     if drift.loop not in settings.loops:
         raise Ignored(f"drift in loop {drift.loop}", why="this app has no such loop", fix="nothing to do")
     return drift
+
+
+def read_code_change(message: Message, settings: Settings) -> TrainingCodeChanged:
+    """TrainingCodeChanged from our own topic, where continuous integration publishes it."""
+    changed = _typed(TrainingCodeChanged, _header(message))
+    if changed.loop not in settings.loops:
+        raise Ignored(f"training code of loop {changed.loop}", why="this app has no such loop", fix="nothing to do")
+    return changed.model_copy(update={"reason": _shown(changed.reason)})
 
 
 def read_telemetry(event: func.EventHubEvent) -> TelemetryReceived:

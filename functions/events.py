@@ -9,7 +9,7 @@ ETag = Annotated[str, Field(pattern=r"^[!-~]{1,256}$")]
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}$", coerce_numbers_to_str=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 
-type Trigger = Literal["data", "drift"]  # what a job was started for
+type Trigger = Literal["data", "drift", "code", "schedule", "operator"]  # what a job was started for
 
 
 class Event(BaseModel):
@@ -53,6 +53,17 @@ class ModelRegistered(Event):
 
     model: Name = Field(validation_alias=AliasChoices("ModelName", "modelName"))
     version: Version = Field(validation_alias=AliasChoices("ModelVersion", "modelVersion"))
+
+
+# What continuous integration tells us, as a CloudEvent on the custom topic
+
+
+class TrainingCodeChanged(Event):
+    """A new version of a loop's pipeline component was published, and should train."""
+
+    loop: str
+    version: str = Field(pattern=r"^[0-9A-Za-z.]{1,30}$")
+    reason: str = Field("", max_length=500)
 
 
 # What we tell the world, as CloudEvents on the custom topic

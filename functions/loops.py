@@ -3,37 +3,17 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from functions.errors import LoopError, Refused
+from functions.quantities import ManyHours, Size, Span
 
-UNITS = {"s": "seconds", "min": "minutes", "hour": "hours", "day": "days"}
 LARGEST_FILE = 256 * 2**20  # bytes; the most that Blob Storage copies in one request
-BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-
-
-def _span(text: object) -> timedelta:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|hour|day)s?", text) if isinstance(text, str) else None
-    if not match:
-        raise ValueError(f"{text!r} is not a span such as '30 s', '10 min', '1 hour' or '2 days'")
-    return timedelta(**{UNITS[match[2]]: float(match[1])})
-
-
-def _size(text: object) -> int:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]?B)", text) if isinstance(text, str) else None
-    if not match:
-        raise ValueError(f"{text!r} is not a size such as '500 KB', '64 MB' or '1 GB'")
-    return int(float(match[1]) * BYTES[match[2]])
-
-
-Span = Annotated[timedelta, BeforeValidator(_span)]
-Size = Annotated[int, BeforeValidator(_size)]
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
@@ -107,12 +87,30 @@ class Retrain(Section):
     quiet_for: Span
     at_most_wait: Span
     at_least_files: Annotated[int, Field(ge=1)]
+    at_least_bytes: Size = 0
+    at_least_rows: Annotated[int, Field(ge=0)] = 0
+    at_most_files: Annotated[int, Field(ge=1)] = 100_000
+    at_most_share_of_one_site: Annotated[float, Field(gt=0, le=1, description="of the files of one generation")] = 1.0
+    at_least_every: Span | None = None
+    train_on: Annotated[str, Field(pattern=r"^(new|all|last [1-9]\d{0,3} days?)$")] = "all"
     cool_down: Span
     jobs_per_day: Annotated[int, Field(ge=1, le=1000)]
+    jobs_at_once: Annotated[int, Field(ge=1, le=1000)] = 1
+    euros_per_month: Annotated[float, Field(gt=0)] | None = None
+    euros_per_hour: Annotated[float, Field(ge=0, description="of the compute")] | None = None
+    not_between: ManyHours = ()
     on_drift: Literal["retrain", "report"]
     pipeline: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+:[0-9A-Za-z.]+$", description="component:version")]
     compute: str
     experiment: str
+
+    @model_validator(mode="after")
+    def _limits_can_be_met(self) -> "Retrain":
+        if (self.euros_per_month is None) != (self.euros_per_hour is None):
+            raise ValueError("euros_per_month needs euros_per_hour, and the other way round")
+        if self.at_least_files > self.at_most_files:
+            raise ValueError(f"at_least_files is more than at_most_files, {self.at_most_files}")
+        return self
 
 
 class Gate(Section):
@@ -162,6 +160,13 @@ class Loop(Section):
         unknown = [name for name in self.drift.features if name not in self.data.features]
         if unknown:
             raise ValueError(f"drift.features names columns that data.columns does not have: {unknown}")
+        return self
+
+    @model_validator(mode="after")
+    def _sites_can_share(self) -> "Loop":
+        share, sites = self.retrain.at_most_share_of_one_site, len(self.loop.sites)
+        if share * sites < 1:
+            raise ValueError(f"retrain.at_most_share_of_one_site is {share}, and {sites} sites at that make no whole")
         return self
 
     @property

@@ -99,11 +99,12 @@ class JobOrder:
         name: Deterministic job name.
         pipeline: Registered pipeline component, "name:version".
         training_set: Folder of the training-set manifest, relative to the manifests container.
-        landing: Folder of the loop's uploads, relative to the landing container.
+        landing: Folder of the kept versions of the loop's uploads, relative to the versions container.
         champion: Folder of the champion's files, relative to the models container; None for the first model.
         schema: JSON the training scripts read: label, features with kinds, segment column.
         version: Version of the data asset that names the training set.
         lineage: What caused the job; kept as properties of job and data asset.
+        attempt: 2 for a job that is started once more, on the same training set under another name.
     """
 
     name: str
@@ -117,6 +118,7 @@ class JobOrder:
     schema: str
     version: str
     lineage: Mapping[str, str]
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,9 @@ def subscriptions(stack: Stack, *, telemetry: bool) -> list[Subscription]:
         )),
         _to(stack, "deploy_on_model_registered", WORKSPACE_ID, Filter(event_types=(f"{ML}.ModelRegistered",))),
         _to(stack, "request_retraining_on_drift", TOPIC_ID, Filter(event_types=("Refluent.DriftDetected",))),
+        _to(stack, "request_retraining_on_code_change", TOPIC_ID, Filter(
+            event_types=("Refluent.TrainingCodeChanged",),
+        )),
     ]  # fmt: skip
     if telemetry:
         devices = Filter(event_types=("Microsoft.Devices.DeviceTelemetry",))

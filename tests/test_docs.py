@@ -31,7 +31,7 @@ DOCUMENTS = sorted(found for folder in FOLDERS for found in (ROOT / folder).glob
 REQUIRED = "\N{EN DASH}"
 STACK = Stack("127.0.0.1", HOME)
 FUNC_START_ONLY = {"AzureWebJobs.score_drift_on_telemetry.Disabled": "true"}
-HEARD = (events.Event, events.DataUploaded, events.RunEnded, events.ModelRegistered)
+HEARD = (events.Event, events.DataUploaded, events.RunEnded, events.ModelRegistered, events.TrainingCodeChanged)
 
 
 def text(name: str) -> str:
@@ -179,7 +179,7 @@ def _toml(value: object) -> str:
         return "none"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:_}"
-    return json.dumps(value)
+    return "none" if value is None else json.dumps(value)
 
 
 def test_every_section_of_a_loop_file_is_documented() -> None:

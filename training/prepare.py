@@ -28,7 +28,7 @@ class Unusable(Exception):
 def main() -> None:
     """Read the arguments and run the step."""
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--landing", type=Path, required=True, help="the loop's folder of the landing container")
+    arguments.add_argument("--landing", type=Path, required=True, help="the loop's folder of kept versions")
     arguments.add_argument("--training-set", type=Path, required=True, help="a folder with manifest.json")
     arguments.add_argument("--schema", required=True, help="what the files look like, as JSON")
     arguments.add_argument(
@@ -75,7 +75,7 @@ def _usable_files(landing: Path, manifest: Mapping[str, Any], schema: Schema) ->
     by_day: dict[date, list[pa.Table]] = defaultdict(list)
     for name, blob in sorted(manifest["blobs"].items()):
         try:
-            day, path = _place(name, manifest["loop"])
+            day, path = _place(name, blob.get("path"), manifest["loop"])
             _check_size(landing / path, blob)
             table = _named(_read(landing / path, schema), day, blob.get(schema.segment), schema)
             by_day[day].append(table)
@@ -88,12 +88,13 @@ def _usable_files(landing: Path, manifest: Mapping[str, Any], schema: Schema) ->
     return by_day
 
 
-def _place(name: str, loop: str) -> tuple[date, Path]:
-    parts = PurePosixPath(name).parts
-    if not name.startswith(f"{loop}/") or ".." in parts:
+def _place(name: str, kept: object, loop: str) -> tuple[date, Path]:
+    """The day a file is about, and where it is: where the manifest says, or by its name below the loop's folder."""
+    parts = PurePosixPath(kept if isinstance(kept, str) else name.removeprefix(f"{loop}/")).parts
+    if not name.startswith(f"{loop}/") or ".." in parts or parts[:1] == ("/",):
         raise Unusable(f"it is not in the folder {loop}/")
     try:
-        return date.fromisoformat(PurePosixPath(name).stem), Path(*parts[1:])
+        return date.fromisoformat(PurePosixPath(name).stem), Path(*parts)
     except ValueError as problem:
         raise Unusable("its name is not a day, such as 2013-02-18.parquet") from problem
 

@@ -166,7 +166,7 @@ def _pipeline(order: JobOrder) -> dict[str, object]:
     """A pipeline job of one step, the registered component, so that submitting it is one request."""
     folder = {"type": "uri_folder", "mode": "ro_mount"}
     inputs: dict[str, object] = {
-        "landing": {**folder, "path": f"azureml://datastores/landing/paths/{order.landing}/"},
+        "landing": {**folder, "path": f"azureml://datastores/versions/paths/{order.landing}/"},
         "training_set": {**folder, "path": f"azureml:{order.loop}-training-set:{order.version}"},
         "schema": order.schema,
     }

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from functions.journal import Entry, entries
 from functions.operator.status import readable, status, why
+from functions.operator.train import train
 from functions.wiring import cloud
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ console = Console(highlight=False, markup=False, emoji=False)  # names and reaso
 LANDING = "landing"
 COLOURS = {
     "Launch": "green",
+    "Retry": "yellow",
     "Register": "green",
     "Deploy": "green",
     "Advance": "green",
@@ -45,6 +47,9 @@ COLOURS = {
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
+app.command("train")(train)
+
+
 @app.command("status")
 def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags are arguments with defaults
     """Say where every loop stands."""
@@ -59,6 +64,7 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
         table.add_row("uploads", f"{states}; generation {loop.generation}")
         if loop.held:
             table.add_row("held", "\n".join(f"{what}: {reason}" for what, reason in loop.held.items()))
+        table.add_row("retraining", loop.retraining or "nothing decided yet")
         table.add_row("jobs", "\n".join(f"{name}: {state}" for name, state in loop.jobs.items()) or "none")
         table.add_row("models", "\n".join(f"{loop.loop}:{v}: {state}" for v, state in loop.rollouts.items()) or "none")
         table.add_row("devices", "\n".join(f"{name}: {reason}" for name, reason in loop.devices.items()) or "none")

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 
 from functions.journal import Entry, chain, entries
 from functions.loops import Loop
@@ -21,7 +22,8 @@ class LoopStatus:
         taken: Uploads some job has taken.
         uploads: State -> how many, of all uploads.
         held: What keeps good uploads from training -> why: a transfer manifest, or a site.
-        jobs: Job name -> state: started, registered, reject, giveup.
+        retraining: What the retraining timer decided last, why, and since when.
+        jobs: Job name -> state: started, registered, reject, giveup, retry.
         rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval.
         devices: Device/module -> what its newest window said.
         last: The newest decisions, newest last.
@@ -33,6 +35,7 @@ class LoopStatus:
     taken: int
     uploads: Mapping[str, int]
     held: Mapping[str, str]
+    retraining: str
     jobs: Mapping[str, str]
     rollouts: Mapping[str, str]
     devices: Mapping[str, str]
@@ -65,7 +68,8 @@ def readable(entry: Entry) -> dict[str, object]:
 def _status(rows: Rows, loop: str) -> LoopStatus:
     generation = rows.get("generations", loop, "current")
     found = list(rows.find("uploads", loop))
-    uploads = Counter(str(stored.row["state"]) for stored in found)
+    uploads = Counter(_state(stored) for stored in found)
+    note = rows.get("generations", loop, "decision")
     newest = entries(rows, [loop])[-5:]
     return LoopStatus(
         loop=loop,
@@ -74,6 +78,7 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         taken=uploads["taken"],
         uploads=dict(sorted(uploads.items())),
         held=_held(rows, loop, found),
+        retraining=_noted(note) if note else "",
         jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
         rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
         devices={stored.key: str(stored.row["reason"]) for stored in rows.find("devices", loop)},
@@ -88,3 +93,13 @@ def _held(rows: Rows, loop: str, uploads: Sequence[Stored]) -> Mapping[str, str]
         **{str(row["blob"]): str(row["reason"]) or "not looked into yet" for row in transfers},
         **{str(row["site"]): str(row["reason"]) for row in sites},
     }
+
+
+def _state(upload: Stored) -> str:
+    """A generation that took an upload has the last word: a late verdict on it changes nothing any more."""
+    return "taken" if upload.row["generation"] else str(upload.row["state"])
+
+
+def _noted(note: Stored) -> str:
+    since = datetime.fromisoformat(str(note.row["at"]))
+    return f"{note.row['decision']!s} since {since:%d %B %H:%M:%S} UTC: {note.row['reason']!s}"

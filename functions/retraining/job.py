@@ -4,14 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import get_args
 
 from functions.errors import Transient
 from functions.events import Trigger
 from functions.loops import Loop
-from functions.ports import Blobs, JobOrder
-from functions.retraining.ledger import Upload
+from functions.ports import Blobs, JobOrder, Rows
+from functions.retraining.ledger import Upload, taken
+from functions.retraining.training_set import select
 
 CONTAINER = "manifests"
+TRIGGERS: tuple[Trigger, ...] = get_args(Trigger.__value__)
+
+type Entry = dict[str, str | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +25,15 @@ class Manifest:
     """What a generation took, and why; the first writer's word stands.
 
     Args:
-        blobs: name, etag, size_bytes, site and ledger key of every upload.
-        requests: Ledger keys of the drift requests it answers.
+        blobs: name, etag, size_bytes, site, ledger key and rows of every upload, and the path of its content below the
+            loop's folder of kept versions.
+        requests: Keys of the wishes it answers.
     """
 
     generation: int
     trigger: Trigger
     reason: str
-    blobs: tuple[dict[str, str | int], ...]
+    blobs: tuple[Entry, ...]
     requests: tuple[str, ...]
 
 
@@ -34,10 +41,15 @@ def write_manifest(blobs: Blobs, loop: Loop, wanted: Manifest) -> Manifest:
     """Write a generation's manifest if nobody has, and read back what stands."""
     body = {"loop": loop.name, "generation": wanted.generation, "trigger": wanted.trigger, "reason": wanted.reason}
     document = {**body, "blobs": list(wanted.blobs), "requests": list(wanted.requests)}
-    return _manifest(_write_once(blobs, f"{loop.name}/{wanted.generation}/new.json", document))
+    return _manifest(_write_once(blobs, _name(loop, wanted.generation), document))
 
 
-def entries(uploads: Sequence[Upload]) -> tuple[dict[str, str | int], ...]:
+def read_manifest(blobs: Blobs, loop: Loop, generation: int) -> Manifest:
+    """The manifest of a generation that was launched."""
+    return _manifest(_existing(blobs, _name(loop, generation)))
+
+
+def entries(uploads: Sequence[Upload]) -> tuple[Entry, ...]:
     """Uploads as a manifest lists them."""
     return tuple(
         {
@@ -47,50 +59,76 @@ def entries(uploads: Sequence[Upload]) -> tuple[dict[str, str | int], ...]:
             "site": one.site,
             "key": one.key,
             "rows": one.rows,
+            "path": f"{one.key}/{PurePosixPath(one.blob).name}",
         }
         for one in uploads
     )
 
 
-def order(blobs: Blobs, loop: Loop, manifest: Manifest, *, champion: str | None) -> JobOrder:
-    """The job of a generation: it trains on everything that landed up to it.
+def write_training_set(blobs: Blobs, rows: Rows, loop: Loop, manifest: Manifest) -> bytes:
+    """Derive what a generation trains on, write it once, and read back what stands."""
+    number, name = manifest.generation, f"{_folder(loop, manifest.generation)}/manifest.json"
+    if (existing := blobs.read(CONTAINER, name)) is not None:
+        return existing
+    keys = frozenset(str(blob["key"]) for blob in manifest.blobs)
+    chosen = select(taken(rows, loop, before=number, keys=keys), new=keys, train_on=loop.retrain.train_on)
+    body = {"loop": loop.name, "generation": number, "train_on": loop.retrain.train_on}
+    return _write_once(blobs, name, {**body, "blobs": list(entries(chosen))})
+
+
+def order(
+    loop: Loop, manifest: Manifest, training_set: bytes, *, pipeline: str, champion: str | None, attempt: int = 1
+) -> JobOrder:
+    """The job of a generation.
 
     Args:
-        blobs: Where the manifests are.
         loop: Whose job.
         manifest: Of the generation, as it stands.
+        training_set: What it trains on, as it stands.
+        pipeline: Component to run.
         champion: Version of the model to beat; None for the first.
+        attempt: 2 for a job that is started once more.
     """
-    earlier = [_read(blobs, loop, number).blobs for number in range(1, manifest.generation)]
-    newest = {str(blob["name"]): blob for part in [*earlier, manifest.blobs] for blob in part}
-    folder = f"{loop.name}/{manifest.generation}/training_set"
-    body = {"loop": loop.name, "generation": manifest.generation, "blobs": [newest[name] for name in sorted(newest)]}
-    data = _write_once(blobs, f"{folder}/manifest.json", body)
-    digest = sha256(data).hexdigest()
+    digest, number = sha256(training_set).hexdigest(), str(manifest.generation)
+    name = f"rt-{loop.name}-{number}-{digest[:12]}"
     return JobOrder(
-        name=f"rt-{loop.name}-{manifest.generation}-{digest[:12]}",
+        name=name if attempt == 1 else f"{name}-r{attempt}",
         loop=loop.name,
-        pipeline=loop.retrain.pipeline,
+        pipeline=pipeline,
         compute=loop.retrain.compute,
         experiment=loop.retrain.experiment,
-        training_set=folder,
+        training_set=_folder(loop, manifest.generation),
         landing=loop.name,
         champion=f"{loop.name}/{champion}" if champion else None,
         schema=_schema(loop),
-        version=str(manifest.generation),
+        version=number,
         lineage={
             "loop": loop.name,
-            "generation": str(manifest.generation),
+            "generation": number,
             "trigger": manifest.trigger,
             "training_set_sha256": digest,
-            "files": str(len(newest)),
+            "files": str(len(json.loads(training_set)["blobs"])),
         },
+        attempt=attempt,
     )
+
+
+def as_trigger(text: object) -> Trigger:
+    """What a row or a document calls a trigger; a word that is none counts as data."""
+    return next((known for known in TRIGGERS if known == text), "data")
 
 
 def _schema(loop: Loop) -> str:
     features = [{"name": name, "kind": kind} for name, kind in loop.data.features.items()]
     return json.dumps({"label": loop.data.label, "features": features, "segment": "site"}, separators=(",", ":"))
+
+
+def _name(loop: Loop, generation: int) -> str:
+    return f"{loop.name}/{generation}/new.json"
+
+
+def _folder(loop: Loop, generation: int) -> str:
+    return f"{loop.name}/{generation}/training_set"
 
 
 def _write_once(blobs: Blobs, name: str, document: object) -> bytes:
@@ -105,15 +143,11 @@ def _existing(blobs: Blobs, name: str) -> bytes:
     return data
 
 
-def _read(blobs: Blobs, loop: Loop, generation: int) -> Manifest:
-    return _manifest(_existing(blobs, f"{loop.name}/{generation}/new.json"))
-
-
 def _manifest(data: bytes) -> Manifest:
     body = json.loads(data)
     return Manifest(
         generation=body["generation"],
-        trigger=body["trigger"],
+        trigger=as_trigger(body["trigger"]),
         reason=body["reason"],
         blobs=tuple(body["blobs"]),
         requests=tuple(body["requests"]),

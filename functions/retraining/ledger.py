@@ -1,16 +1,16 @@
 """Every upload and every request for a job, counted once: rows whose keys come from their content."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
 from functions.errors import Ignored, Poison
-from functions.events import DataUploaded, DriftDetected
+from functions.events import DataUploaded
 from functions.loops import Loop
 from functions.ports import Blobs, Row, Rows, Stored
 
-UPLOADS, TRANSFERS, REQUESTS = "uploads", "transfers", "requests"
+UPLOADS, TRANSFERS = "uploads", "transfers"
 TRANSFER = ".transfer.json"  # how a transfer manifest's name ends
 PENDING = 0  # generations count from 1
 LANDED, INCOMPLETE, HELD, ADMITTED, QUARANTINED, SUPERSEDED, TAKEN = (
@@ -23,7 +23,6 @@ LANDED, INCOMPLETE, HELD, ADMITTED, QUARANTINED, SUPERSEDED, TAKEN = (
     "taken",
 )
 COMPLETE = "complete"  # of a transfer: everything came as it was sent
-WAITING, ANSWERED = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +52,6 @@ class Upload:
     state: str = LANDED
     reason: str = ""
     generation: int = PENDING
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A wish for a job that is not new data: drift found on a device running a model version."""
-
-    key: str
-    device: str
-    version: int
-    reason: str
 
 
 def owner(upload: DataUploaded, loops: Mapping[str, Loop]) -> Loop:
@@ -155,30 +144,23 @@ def sent_by(rows: Rows, loop: Loop, site: str) -> list[Upload]:
     return sorted(found, key=lambda upload: (upload.at, upload.blob, upload.etag))
 
 
-def ask(rows: Rows, loop: Loop, drift: DriftDetected) -> bool:
-    """Write down that drift wants a job; False for a wish that stands already."""
-    key = sha256(f"{drift.device}\n{drift.version}".encode()).hexdigest()[:32]
-    reason = f"{drift.device}: {drift.explanation}"
-    row: Row = {"device": drift.device, "version": int(drift.version), "reason": reason, "state": WAITING}
-    return rows.insert(REQUESTS, loop.name, key, row=row)
+def taken(rows: Rows, loop: Loop, *, before: int, keys: Container[str]) -> list[Upload]:
+    """Uploads of earlier generations, and those with these keys, ordered by name.
 
-
-def requests(rows: Rows, loop: Loop) -> list[Request]:
-    """Wishes that no job has answered yet."""
-    return [
-        Request(stored.key, str(stored.row["device"]), int(str(stored.row["version"])), str(stored.row["reason"]))
-        for stored in rows.find(REQUESTS, loop.name, state=WAITING)
-    ]
+    Args:
+        rows: Where they are.
+        loop: Whose they are.
+        before: Number of the generation that took the keys.
+        keys: What it took, whether marked yet or not.
+    """
+    found = rows.find(UPLOADS, loop.name)
+    ours = [one for one in found if 0 < int(str(one.row["generation"])) < before or one.key in keys]
+    return sorted((_upload(stored) for stored in ours), key=lambda upload: (upload.blob, upload.at, upload.etag))
 
 
 def take(rows: Rows, loop: Loop, keys: Iterable[str], *, generation: int) -> None:
     """Mark uploads as taken by a generation."""
     rows.change(UPLOADS, loop.name, keys=keys, values={"generation": generation, "state": TAKEN})
-
-
-def answer(rows: Rows, loop: Loop, keys: Iterable[str]) -> None:
-    """Mark wishes as answered."""
-    rows.change(REQUESTS, loop.name, keys=keys, values={"state": ANSWERED})
 
 
 def _key(container: str, blob: str, etag: str) -> str:

@@ -1,73 +1,48 @@
-"""Look at a loop's backlog; carry out a retraining decision. Every step may happen twice."""
+"""Carry out a retraining decision. Every step may happen twice."""
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from functions import wishes
+from functions.errors import Refused
 from functions.events import TrainingLaunched
 from functions.journal import Entry, record
 from functions.loops import Loop
-from functions.ports import Row, Rows, Stored
+from functions.ports import JobOrder, Row
 from functions.retraining import job, ledger
-from functions.retraining.decide import Backlog, Decision, HoldForBudget, Launch, Resume, Wait
+from functions.retraining.choice import choose
+from functions.retraining.decide import Decision, HoldForBudget, Launch, Resume, Retry, Wait
+from functions.retraining.look import (
+    CURRENT,
+    GENERATIONS,
+    JOBS,
+    NOTE,
+    SEALED,
+    STARTED,
+    Look,
+    champion,
+    opened,
+)
 from functions.wiring import Cloud
-
-GENERATIONS, CURRENT, JOBS = "generations", "current", "jobs"
-OPEN, SEALED = "open", "sealed"
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """A loop's backlog, and the row that must not have changed when it is sealed."""
-
-    backlog: Backlog
-    generation: Stored
-
-
-def look(rows: Rows, loop: Loop) -> Look:
-    """Re-read the truth: generation, uploads, requests, jobs."""
-    generation = _generation(rows, loop)
-    uploads = ledger.pending(rows, loop)
-    times = [upload.at for upload in uploads]
-    jobs = list(rows.find(JOBS, loop.name))
-    launches = sorted(datetime.fromisoformat(str(found.row["launched_at"])) for found in jobs)
-    trained = max((int(str(found.row["champion"] or 0)) for found in jobs), default=-1)
-    waiting = [wish for wish in ledger.requests(rows, loop) if wish.version > trained]
-    backlog = Backlog(
-        generation=int(str(generation.row["number"])),
-        sealed=generation.row["state"] == SEALED,
-        files=len(uploads),
-        first_at=min(times, default=None),
-        last_at=max(times, default=None),
-        drift=tuple(wish.reason for wish in waiting),
-        launches=tuple(launches),
-    )
-    return Look(backlog, generation)
-
-
-def _generation(rows: Rows, loop: Loop) -> Stored:
-    stored = rows.get(GENERATIONS, loop.name, CURRENT)
-    if stored is None:  # a loop's very first look
-        rows.insert(GENERATIONS, loop.name, CURRENT, row={"number": 1, "state": OPEN, "trigger": "", "reason": ""})
-        stored = rows.get(GENERATIONS, loop.name, CURRENT)
-    assert stored is not None  # noqa: S101  # it was inserted above and is never deleted
-    return stored
 
 
 def perform(decision: Decision, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
-    """Seal and launch, finish a launch, or write down why not."""
+    """Seal and launch, finish a launch, start a job once more, or write down why not."""
     match decision:
         case Launch(trigger=trigger, reason=reason):
             row: Row = {**seen.generation.row, "state": SEALED, "trigger": trigger, "reason": reason}
             if here.rows.replace(GENERATIONS, loop.name, stored=seen.generation, row=row):
-                _finish(here, loop, now)
+                _finish(here, loop, seen, now)
         case Resume():
-            _finish(here, loop, now)
+            _finish(here, loop, seen, now)
+        case Retry(job=name, reason=reason):
+            _start_again(here, loop, seen, name, reason=reason, now=now)
         case Wait(reason=reason) | HoldForBudget(reason=reason):
-            subject = f"{loop.name}#{seen.backlog.generation}"
-            record(here.rows, Entry(now, loop.name, "retraining", subject, type(decision).__name__, reason))
+            kind, subject = type(decision).__name__, f"{loop.name}#{seen.backlog.generation}"
+            record(here.rows, Entry(now, loop.name, "retraining", subject, kind, reason))
+            _note(here, loop, seen, kind=kind, reason=reason, now=now)
 
 
-def _finish(here: Cloud, loop: Loop, now: datetime) -> None:
+def _finish(here: Cloud, loop: Loop, seen: Look, now: datetime) -> None:
     """Manifest, job, rows, next generation: in this order, so that a crash anywhere is resumed, never repeated."""
     sealed = here.rows.get(GENERATIONS, loop.name, CURRENT)
     if sealed is None or sealed.row["state"] != SEALED:
@@ -75,34 +50,69 @@ def _finish(here: Cloud, loop: Loop, now: datetime) -> None:
     number, trigger, reason = int(str(sealed.row["number"])), sealed.row["trigger"], str(sealed.row["reason"])
     wanted = job.Manifest(
         generation=number,
-        trigger="drift" if trigger == "drift" else "data",
+        trigger=job.as_trigger(trigger),
         reason=reason,
-        blobs=job.entries(ledger.pending(here.rows, loop)),
-        requests=tuple(wish.key for wish in ledger.requests(here.rows, loop)),
+        blobs=job.entries(choose(ledger.pending(here.rows, loop), loop.retrain)),
+        requests=tuple(wish.key for wish in wishes.waiting(here.rows, loop)),
     )
     manifest = job.write_manifest(here.blobs, loop, wanted)
-    champion = _champion(here.rows, loop)
-    order = job.order(here.blobs, loop, manifest, champion=champion)
-    here.trainer.start(order)
-    launched: Row = {"generation": number, "state": "started", "launched_at": now, "champion": champion or ""}
-    here.rows.insert(JOBS, loop.name, order.name, row=launched)
+    order = _order(here, loop, manifest)
+    _start(here, loop, seen, order, now=now)
+    _started(here, loop, manifest, order, now=now)
     ledger.take(here.rows, loop, [str(blob["key"]) for blob in manifest.blobs], generation=number)
-    ledger.answer(here.rows, loop, manifest.requests)
+    wishes.answer(here.rows, loop, manifest.requests)
+    subject = f"{loop.name}#{number}"
+    record(here.rows, Entry(now, loop.name, "retraining", subject, "Launch", manifest.reason, (order.name,)))
+    _note(here, loop, seen, kind="Launch", reason=manifest.reason, now=now)
+    here.rows.replace(GENERATIONS, loop.name, stored=sealed, row=opened(number + 1))
+
+
+def _start_again(here: Cloud, loop: Loop, seen: Look, name: str, *, reason: str, now: datetime) -> None:
+    """The same generation and training set under a second name; its row is what says that this was done."""
+    failed = here.rows.get(JOBS, loop.name, name)
+    assert failed is not None  # noqa: S101  # it was seen, and rows of jobs are never deleted
+    manifest = job.read_manifest(here.blobs, loop, int(str(failed.row["generation"])))
+    order = _order(here, loop, manifest, attempt=2)
+    _start(here, loop, seen, order, now=now)
+    record(here.rows, Entry(now, loop.name, "retraining", name, "Retry", reason, (order.name,)))
+    _note(here, loop, seen, kind="Retry", reason=reason, now=now)
+    _started(here, loop, manifest, order, now=now)
+
+
+def _start(here: Cloud, loop: Loop, seen: Look, order: JobOrder, *, now: datetime) -> None:
+    try:
+        here.trainer.start(order)
+    except Refused as refusal:
+        _note(here, loop, seen, kind="Refused", reason=f"{refusal.what}: {refusal.why}; {refusal.fix}", now=now)
+        raise
+
+
+def _order(here: Cloud, loop: Loop, manifest: job.Manifest, *, attempt: int = 1) -> JobOrder:
+    training_set = job.write_training_set(here.blobs, here.rows, loop, manifest)
+    pipeline, best = wishes.pipeline(here.rows, loop), champion(here.rows, loop)
+    return job.order(loop, manifest, training_set, pipeline=pipeline, champion=best, attempt=attempt)
+
+
+def _started(here: Cloud, loop: Loop, manifest: job.Manifest, order: JobOrder, *, now: datetime) -> None:
+    best = order.champion.rpartition("/")[2] if order.champion else ""
+    row: Row = {"generation": manifest.generation, "state": STARTED, "launched_at": now, "champion": best}
+    here.rows.insert(JOBS, loop.name, order.name, row={**row, "pipeline": order.pipeline, "attempt": order.attempt})
     event = TrainingLaunched(
         loop=loop.name,
-        generation=number,
+        generation=manifest.generation,
         job=order.name,
         trigger=manifest.trigger,
         files=len(manifest.blobs),
         reason=manifest.reason,
     )
     here.announcer.announce(event, subject=order.name, id=order.name)
-    subject = f"{loop.name}#{number}"
-    record(here.rows, Entry(now, loop.name, "retraining", subject, "Launch", manifest.reason, (order.name,)))
-    fresh: Row = {"number": number + 1, "state": OPEN, "trigger": "", "reason": ""}
-    here.rows.replace(GENERATIONS, loop.name, stored=sealed, row=fresh)
 
 
-def _champion(rows: Rows, loop: Loop) -> str | None:
-    registered = [int(str(found.row["version"])) for found in rows.find(JOBS, loop.name, state="registered")]
-    return str(max(registered)) if registered else None
+def _note(here: Cloud, loop: Loop, seen: Look, *, kind: str, reason: str, now: datetime) -> None:
+    """Keep the newest decision where `status` finds it: the journal says each only once, and not since when."""
+    said = (kind, reason, seen.backlog.generation)
+    row: Row = {"decision": kind, "reason": reason, "number": seen.backlog.generation, "at": now}
+    if seen.note is None:
+        here.rows.insert(GENERATIONS, loop.name, NOTE, row=row)
+    elif said != tuple(seen.note.row[name] for name in ("decision", "reason", "number")):
+        here.rows.replace(GENERATIONS, loop.name, stored=seen.note, row=row)

@@ -2,15 +2,17 @@
 
 import azure.functions as func
 
-from functions.envelope import read_drift, read_upload
+from functions.envelope import read_code_change, read_drift, read_upload
 from functions.loops import Loop, each
 from functions.quarantine import acknowledging
 from functions.retraining.admit import admit_landed
 from functions.retraining.decide import decide
-from functions.retraining.ledger import admit, ask, count, overlooked, owner
-from functions.retraining.perform import look, perform
+from functions.retraining.ledger import admit, count, overlooked, owner
+from functions.retraining.look import look
+from functions.retraining.perform import perform
 from functions.retraining.settle import settle_transfers
 from functions.wiring import cloud
+from functions.wishes import ask_for_code, ask_for_drift
 
 blueprint = func.Blueprint()
 
@@ -32,7 +34,16 @@ def request_retraining_on_drift(message: func.EventGridEvent) -> None:
     here = cloud()
     with acknowledging(here, "request_retraining_on_drift", message):
         drift = read_drift(message, here.settings)
-        ask(here.rows, here.settings.loops[drift.loop], drift)
+        ask_for_drift(here.rows, here.settings.loops[drift.loop], drift)
+
+
+@blueprint.event_grid_trigger(arg_name="message")
+def request_retraining_on_code_change(message: func.EventGridEvent) -> None:
+    """Remember that new training code asks for a job; the timer decides when it gets one."""
+    here = cloud()
+    with acknowledging(here, "request_retraining_on_code_change", message):
+        changed = read_code_change(message, here.settings)
+        ask_for_code(here.rows, here.settings.loops[changed.loop], changed, at=here.now())
 
 
 @blueprint.timer_trigger(arg_name="timer", schedule="%LOOP_SCHEDULE%")

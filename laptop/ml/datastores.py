@@ -28,6 +28,7 @@ DATASTORES = {
     "landing": "landing",
     "manifests": "manifests",
     "models": "models",
+    "versions": "versions",
 }
 _PATH = re.compile(
     r"azureml://(?:subscriptions/[^/]+/resourcegroups/[^/]+/workspaces/[^/]+/)?datastores/([^/]+)/paths/(.*)",

@@ -33,7 +33,7 @@ class Workshop:
         name = name or f"rt-{self.unique}-1"
         training_set = f"{self.unique}/{changes.get('training_set_sha256', '1')}"
         self.cloud.blobs.put("manifests", f"{training_set}/manifest.json", b"{}")
-        self.cloud.blobs.put("landing", f"{self.unique}/ewr/a.parquet", b"rows")
+        self.cloud.blobs.put("versions", f"{self.unique}/key/a.parquet", b"rows")
         lineage = {"loop": self.unique, "generation": "1", "trigger": "data", "training_set_sha256": "1", **changes}
         return JobOrder(
             name=name,

@@ -11,7 +11,7 @@ from functions.journal import Entry, record
 from functions.operator.status import readable, status, why
 from functions.operator.trigger import answer_status, answer_why
 from functions.ports import Row
-from functions.retraining.perform import look
+from functions.retraining.look import look
 from functions.retraining.trigger import count_upload_on_blob_created, retrain_on_timer
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud

@@ -8,7 +8,8 @@ from functions.journal import entries
 from functions.ports import JobOrder
 from functions.retraining.admit import admit_landed
 from functions.retraining.decide import Decision, Launch, decide
-from functions.retraining.perform import look, perform
+from functions.retraining.look import look
+from functions.retraining.perform import perform
 from functions.retraining.trigger import count_overlooked_on_timer, count_upload_on_blob_created
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud, FakeTrainer

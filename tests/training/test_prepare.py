@@ -71,6 +71,8 @@ def test_a_day_that_cannot_be_used_is_skipped_with_the_reason_and_the_others_tra
         {"name": "flights/ewr/2013-02-08.parquet", "etag": "0x1", "size_bytes": 5, "site": "ewr"},
         {"name": "flights/ewr/../../training_set/2013-02-09.parquet", "etag": "0x1", "size_bytes": 5, "site": "ewr"},
         {"name": "other/ewr/2013-02-10.parquet", "etag": "0x1", "size_bytes": 5, "site": "ewr"},
+        {"name": "flights/ewr/2013-02-12.parquet", "path": "/etc/passwd", "size_bytes": 5, "site": "ewr"},
+        {"name": "flights/ewr/2013-02-13.parquet", "path": "../training_set/x", "size_bytes": 5, "site": "ewr"},
     ]
     torn = landed / "landing" / "ewr" / "2013-01-02.parquet"
     torn.write_bytes(b"PAR1" + torn.read_bytes()[:-4][4:] + b"????")
@@ -95,7 +97,23 @@ def test_a_day_that_cannot_be_used_is_skipped_with_the_reason_and_the_others_tra
         "ewr/2013-02-08.parquet": "it is not there any more",
         "ewr/../../training_set/2013-02-09.parquet": "it is not in the folder flights/",
         "skipped other/ewr/2013-02-10.parquet": "it is not in the folder flights/",
+        "ewr/2013-02-12.parquet": "it is not in the folder flights/",
+        "ewr/2013-02-13.parquet": "it is not in the folder flights/",
     }
+
+
+def test_a_file_is_read_where_the_manifest_says_its_version_is_kept(
+    landed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    in_process(landed)
+    told = capsys.readouterr().out
+    for number, blob in enumerate(blobs := manifest(landed)):
+        old, blob["path"] = landed / "landing" / str(blob["name"]).removeprefix("flights/"), f"{number}/kept.parquet"
+        (landed / "landing" / str(number)).mkdir()
+        old.rename(landed / "landing" / str(blob["path"]))
+    list_in_manifest(landed, blobs)
+    in_process(landed)
+    assert capsys.readouterr().out == told
 
 
 def test_rows_whose_label_is_still_to_come_are_left_out_and_counted(
