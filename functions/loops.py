@@ -17,6 +17,9 @@ LARGEST_FILE = 256 * 2**20  # bytes; the most that Blob Storage copies in one re
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
+Output = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
+
+
 class Section(BaseModel):
     """One table of a loop file."""
 
@@ -135,6 +138,24 @@ class Rollout(Section):
     ring: Annotated[list[Ring], Field(min_length=1)]
 
 
+class Module(Section):
+    """[[module]]: a container beside the model's own, or how the model's own is run."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+    image: Annotated[str, Field(pattern=r"^([^/@\s]+/[^@\s:]+@sha256:[0-9a-f]{64})?$")] = ""
+    environment: dict[Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")], str] = {}
+    ports: dict[Annotated[str, Field(pattern=r"^\d{1,5}/(tcp|udp)$")], Annotated[int, Field(ge=1, le=65_535)]] = {}
+    shares: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]+$")], Annotated[str, Field(pattern=r"^/[\w./-]+$")]
+    ] = {}
+    gpu: Literal["none", "stack edge", "docker"] = "none"
+    memory: Size = 0
+    starts: Annotated[int, Field(ge=0, le=2**32 - 1)] = 10
+    restart: Literal["always", "on-unhealthy", "on-failure", "never"] = "always"
+    sends: list[Output] = []
+    feeds: dict[Output, Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*/[A-Za-z0-9_-]+$")]] = {}
+
+
 class Drift(Section):
     """[drift]: what to watch, and how seldom to cry wolf."""
 
@@ -154,6 +175,17 @@ class Loop(Section):
     gate: Gate
     rollout: Rollout
     drift: Drift
+    module: list[Module] = []
+
+    @model_validator(mode="after")
+    def _modules_fit(self) -> "Loop":
+        names = [one.name for one in self.module]
+        if len(set(names)) < len(names):
+            raise ValueError(f"two [[module]] have the same name: {names}")
+        fed = {place.partition("/")[0] for one in self.module for place in one.feeds.values()}
+        if unknown := sorted(fed - {*names, self.rollout.module}):
+            raise ValueError(f"a [[module]] feeds modules that are not there: {unknown}")
+        return self
 
     @model_validator(mode="after")
     def _watched_features_exist(self) -> "Loop":

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 from edge.settings import settings_from
 from functions import events, ports
 from functions.loops import Loop
+from functions.manifests.findings import RULES
 from functions.settings import Settings
 from laptop.cli import HOME
 from laptop.settings import app_settings
@@ -200,6 +201,11 @@ def poison_codes() -> set[str]:
 def test_every_quarantine_code_is_documented_and_every_documented_one_exists() -> None:
     documented = [cells[0].strip("`") for cells in rows(section(text("docs/events.md"), "## Quarantine codes"))[2:]]
     assert sorted(documented) == sorted(poison_codes())
+
+
+def test_every_finding_about_a_manifest_is_documented_with_its_severity_and_fix() -> None:
+    table = rows(section(text("docs/manifests.md"), "## Codes"))[2:]
+    assert table == [[f"`{code}`", rule.severity, rule.fix] for code, rule in RULES.items()]
 
 
 def test_every_published_event_is_documented_with_its_fields() -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from functions.journal import Entry, entries
+from functions.operator import plan
 from functions.operator.status import readable, status, why
 from functions.operator.train import train
 from functions.wiring import cloud
@@ -116,6 +117,9 @@ def send(
         blobs.put(LANDING, names[found], found.read_bytes())
     sent = [f"{LANDING}/{name}" for name in names.values()]
     typer.echo(json.dumps(sent) if as_json else f"sent {len(queue)} file(s) to {to}; see refluent watch")
+
+
+app.command("plan")(plan.plan)
 
 
 def new_decisions(every_s: float = 0.5) -> Iterator[Entry]:

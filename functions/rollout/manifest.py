@@ -1,63 +1,57 @@
-"""IoT Edge deployment manifests, built as plain data: a base for the module, a layer for each model version."""
+"""IoT Edge deployments of a loop: a base for its modules, a layer for each model version."""
 
 import json
 from collections.abc import Mapping
 from hashlib import sha256
 
 from functions.loops import Loop
+from functions.manifests.model import (
+    Agent,
+    AgentModule,
+    Base,
+    Hub,
+    Layer,
+    Module,
+    Settings,
+    StoreAndForward,
+    SystemModules,
+)
 from functions.ports import Deployment, ModelVersion
+from functions.rollout.modules import catalogue, container, routes
 
-CREATE_OPTIONS_CHUNK = 512  # characters; IoT Hub's limit for one twin string of createOptions
 RUNTIME = {"edgeAgent": "mcr.microsoft.com/azureiotedge-agent:1.6", "edgeHub": "mcr.microsoft.com/azureiotedge-hub:1.6"}
+KEEP_S = 7 * 24 * 3600  # what a device that is offline keeps of its telemetry
+HUB_STARTS = 0
 
 
 def base(loop: Loop, *, image: str, devices: str, environment: Mapping[str, str]) -> Deployment:
-    """The deployment that runs the inference module; models reach it by layers above.
+    """The deployment that runs the loop's modules; models reach the scoring one by layers above.
 
     Args:
-        loop: Whose module.
-        image: Digest-pinned image reference.
+        loop: Whose modules.
+        image: Digest-pinned image of every module whose section names none.
         devices: IoT Hub target condition.
-        environment: Plain settings of the module; never a secret.
-
-    Source: IoT Edge deployment manifest, $edgeAgent and $edgeHub schema 1.1.
+        environment: Plain settings of the scoring module; never a secret.
     """
-    options = json.dumps(
-        {"ExposedPorts": {"8080/tcp": {}}, "HostConfig": {"PortBindings": {"8080/tcp": [{"HostPort": "8080"}]}}}
+    modules = catalogue(loop)
+    scoring, *_ = modules
+    made = Base(
+        agent=Agent(
+            system_modules=SystemModules(
+                agent=AgentModule(settings=Settings(image=RUNTIME["edgeAgent"])),
+                hub=Module(settings=Settings(image=RUNTIME["edgeHub"]), startup_order=HUB_STARTS),
+            ),
+            modules={
+                one.name: container(one, image=image, environment=environment if one is scoring else {})
+                for one in modules
+            },
+        ),
+        hub=Hub(
+            routes={name: route for one in modules for name, route in routes(one).items()},
+            store_and_forward=StoreAndForward(keep_s=KEEP_S),
+        ),
     )
-    module = {
-        "type": "docker",
-        "status": "running",
-        "restartPolicy": "always",
-        "env": {name: {"value": value} for name, value in sorted(environment.items())},
-        "settings": {"image": image, **chunked(options)},
-    }
-    routes = {"telemetry": f"FROM /messages/modules/{loop.rollout.module}/outputs/telemetry INTO $upstream"}
-    content = {
-        "$edgeAgent": {
-            "properties.desired": {
-                "schemaVersion": "1.1",
-                "runtime": {"type": "docker", "settings": {}},
-                "systemModules": {
-                    "edgeAgent": {"type": "docker", "settings": {"image": RUNTIME["edgeAgent"], "createOptions": "{}"}},
-                    "edgeHub": {
-                        "type": "docker",
-                        "status": "running",
-                        "restartPolicy": "always",
-                        "settings": {"image": RUNTIME["edgeHub"], "createOptions": "{}"},
-                    },
-                },
-                "modules": {loop.rollout.module: module},
-            }
-        },
-        "$edgeHub": {
-            "properties.desired": {
-                "schemaVersion": "1.1",
-                "routes": routes,
-                "storeAndForwardConfiguration": {"timeToLiveSecs": 604800},
-            }
-        },
-    }
+    content = made.content()
     return Deployment(
         id=f"{loop.name}-base-{_digest(content)}",
         content=content,
@@ -88,7 +82,7 @@ def layer(loop: Loop, model: ModelVersion, ring: int, *, store: str) -> Deployme
         "url": f"{store.rstrip('/')}/models/{model.folder}/",
         "profile": model.lineage["profile"],
     }
-    content: dict[str, object] = {"$edgeAgent": {}, module: {"properties.desired.model": desired}}
+    content = Layer(twins={module: {"model": desired}}).content()
     # Version and module come from patterns without quotes; IoT Hub's queries take no parameters
     ours = f"SELECT deviceId FROM devices.modules WHERE moduleId = '{module}'"  # noqa: S608  # see above
     failed = f"properties.reported.candidate.version = '{version}' AND properties.reported.candidate.state = 'failed'"
@@ -103,15 +97,6 @@ def layer(loop: Loop, model: ModelVersion, ring: int, *, store: str) -> Deployme
             "failed": f"{ours} AND {failed}",
         },
     )
-
-
-def chunked(options: str) -> Mapping[str, str]:
-    """Split createOptions as IoT Edge wants it: `createOptions`, `createOptions01`, … of at most 512 characters.
-
-    Source: IoT Edge agent, settings of a docker module.
-    """
-    parts = [options[at : at + CREATE_OPTIONS_CHUNK] for at in range(0, len(options), CREATE_OPTIONS_CHUNK)] or ["{}"]
-    return {f"createOptions{n:02}" if n else "createOptions": part for n, part in enumerate(parts)}
 
 
 def _digest(content: Mapping[str, object]) -> str:
