@@ -18,6 +18,7 @@ from functions.journal import Entry, entries
 from functions.operator import plan
 from functions.operator.status import readable, status, why
 from functions.operator.train import train
+from functions.operator.verify import verify
 from functions.wiring import cloud
 
 app = typer.Typer(
@@ -27,6 +28,8 @@ app = typer.Typer(
     help="The loop that keeps models on edge devices good.",
 )
 console = Console(highlight=False, markup=False, emoji=False)  # names and reasons are anybody's text
+
+app.command("verify")(verify)
 
 LANDING = "landing"
 COLOURS = {
