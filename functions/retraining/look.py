@@ -34,13 +34,14 @@ def look(rows: Rows, loop: Loop) -> Look:
     generation = kept.get(CURRENT) or _first(rows, loop)
     pending = ledger.pending(rows, loop)
     taken, times = choose(pending, loop.retrain), [upload.at for upload in pending]
+    arriving = [upload.at for upload in ledger.landed(rows, loop)]  # not looked into yet, and landing all the same
     jobs = list(rows.find(JOBS, loop.name))
     backlog = Backlog(
         generation=int(str(generation.row["number"])),
         sealed=generation.row["state"] == SEALED,
         files=len(taken),
         first_at=min(times, default=None),
-        last_at=max(times, default=None),
+        last_at=max(times + arriving, default=None) if times else None,
         size_bytes=sum(upload.size_bytes for upload in taken),
         rows=sum(upload.rows for upload in taken),
         left=len(pending) - len(taken),

@@ -51,6 +51,17 @@ def test_a_burst_delivered_twice_and_out_of_order_starts_one_job(here: FakeCloud
     assert here.announcer.kinds() == ["TrainingLaunched"]
 
 
+def test_landing_is_not_quiet_while_files_come_that_nobody_has_looked_into(here: FakeCloud) -> None:
+    loop, noon = here.settings.loops["flight-delays"], datetime(2026, 3, 1, 12, tzinfo=UTC)
+    here.clock = lambda: noon
+    land(here, *january())
+    admit_landed(here, loop)
+    here.clock = lambda: noon + timedelta(seconds=60)
+    land(here, "flight-delays/ewr/2013-02-01.parquet")
+    seen = look(here.rows, loop)
+    assert decide(seen.backlog, loop.retrain, noon + timedelta(seconds=61)).reason == "files are still arriving"
+
+
 def test_the_same_name_with_another_etag_is_another_upload(here: FakeCloud) -> None:
     for etag in ("0x1", '"0x1"', "0x2"):
         count_upload_on_blob_created(blob_created("flight-delays/ewr/a.parquet", eTag=etag))
