@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -98,6 +99,7 @@ class Retrain(Section):
     train_on: Annotated[str, Field(pattern=r"^(new|all|last [1-9]\d{0,3} days?)$")] = "all"
     cool_down: Span
     jobs_per_day: Annotated[int, Field(ge=1, le=1000)]
+    job_at_most: Span = timedelta(days=1)
     jobs_at_once: Annotated[int, Field(ge=1, le=1000)] = 1
     euros_per_month: Annotated[float, Field(gt=0)] | None = None
     euros_per_hour: Annotated[float, Field(ge=0, description="of the compute")] | None = None

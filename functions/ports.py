@@ -129,11 +129,13 @@ class JobOutcome:
         status: running covers everything before an end; missing means that the service does not know the job.
         outputs: Output name -> folder, relative to the workspace's default container.
         detail: Tail of the log or the service's message for a job that failed; else empty.
+        blame: Of a job that failed: the platform, if the service says so; else the script, or nobody knows.
     """
 
     status: Literal["running", "completed", "failed", "canceled", "missing"]
     outputs: Mapping[str, str] = field(default_factory=dict)
     detail: str = ""
+    blame: Literal["script", "platform"] = "script"
 
 
 class Trainer(Protocol):
@@ -142,6 +144,14 @@ class Trainer(Protocol):
     def start(self, order: JobOrder) -> None: ...
 
     def outcome(self, job: str) -> JobOutcome: ...
+
+    def cancel(self, job: str) -> None:
+        """Ask a running job to end."""
+        ...
+
+    def describe(self, order: JobOrder) -> None:
+        """Keep the training set of a job as a versioned data asset with its lineage; as often as you like."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -180,6 +181,8 @@ def _toml(value: object) -> str:
         return "none"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:_}"
+    if isinstance(value, timedelta):
+        return f'"{value.days} day"'
     return "none" if value is None else json.dumps(value)
 
 

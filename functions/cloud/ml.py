@@ -15,7 +15,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError, HttpResponseError, ResourceNotFoundError
 
 from functions.cloud.refusals import Service
-from functions.cloud.run_history import error_of
+from functions.cloud.run_history import Problem, error_of
 from functions.errors import Refused
 from functions.ports import JobOrder, JobOutcome, ModelVersion
 
@@ -30,13 +30,15 @@ DIGEST = "training_set_sha256"  # the property that says whether a job of our na
 STORE = "workspaceblobstore"
 OUTPUTS = ("model", "report")
 EXISTS = "already exists"
+SILENT = "NotResponding"  # the node that ran it is gone
 DETAIL_LIMIT = 2_000  # characters of a failure; the end of a log says more than its beginning
 ENDED: dict[str, Literal["completed", "failed", "canceled"]] = {
     "Completed": "completed",
     "Failed": "failed",
-    "NotResponding": "failed",
+    SILENT: "failed",
     "Canceled": "canceled",
 }
+PLATFORM = {"ServiceError", "AzureStorageError", "TransientError", "RequestThrottled"}  # codes of a run's error
 log = logging.getLogger("refluent.cloud.ml")
 
 
@@ -44,7 +46,8 @@ log = logging.getLogger("refluent.cloud.ml")
 def workspace(arm_id: str, credential: TokenCredential) -> MLClient:
     """The workspace's client, one per process."""
     _, subscription, _, group, *_, name = arm_id.strip("/").split("/")
-    return MLClient(credential, subscription, group, name)
+    # Throttled, the service says how long to wait: so long, three times; then the timer's next turn asks
+    return MLClient(credential, subscription, group, name, retry_total=3, retry_backoff_factor=0.5, retry_backoff_max=8)
 
 
 class WorkspaceTrainer:
@@ -59,17 +62,11 @@ class WorkspaceTrainer:
         self._client, self._credential = client, credential
 
     def start(self, order: JobOrder) -> None:
-        """Name the training set, then start the job; a job of that name that trains on the same set is this job."""
-        asset = Data(
-            name=f"{order.loop}-training-set",
-            version=order.version,
-            type=AssetTypes.URI_FOLDER,
-            path=f"azureml://datastores/manifests/paths/{order.training_set}/",
-            properties=dict(order.lineage),
-        )
+        """Start the job; one of that name that trains on the same set is this job.
+
+        Two requests if the client has asked nothing yet, and one afterwards.
+        """
         job = load_job(io.StringIO(json.dumps(_pipeline(order))))  # JSON is YAML
-        with WORKSPACE.asked(f"training set {asset.name}:{asset.version}"):
-            self._client.data.create_or_update(asset)
         with WORKSPACE.asked(f"job {order.name}"):
             try:
                 self._client.jobs.create_or_update(job)
@@ -88,24 +85,46 @@ class WorkspaceTrainer:
         status = ENDED.get(found.status or "")
         if status is None:
             return JobOutcome("running")
+        if status == "failed":
+            return self._failed(found)
         if status != "completed":
-            return JobOutcome(status, detail=self._why(found) if status == "failed" else "")
+            return JobOutcome(status)
         return JobOutcome(status, outputs={name: _output(job, name) for name in OUTPUTS})
 
-    def _why(self, failed: Job) -> str:
-        """The service's own message; a job that failed is judged without it too, if the history does not answer."""
+    def cancel(self, job: str) -> None:
+        """Ask a running job to end, and do not wait for it."""
+        with WORKSPACE.asked(f"job {job}"):
+            self._client.jobs.begin_cancel(job, polling=False)
+
+    def describe(self, order: JobOrder) -> None:
+        """Keep the training set as a versioned data asset; one that is there already is left as it is."""
+        name, _, version = _asset(order).partition(":")
+        path = f"azureml://datastores/manifests/paths/{order.training_set}/"
+        lineage = {**order.lineage, "job": order.name}
+        asset = Data(name=name, version=version, type=AssetTypes.URI_FOLDER, path=path, properties=lineage)
+        with WORKSPACE.asked(f"training set {name}:{version}"):
+            try:
+                self._client.data.create_or_update(asset)
+            except HttpResponseError as problem:
+                if EXISTS not in str(problem.message):
+                    raise
+
+    def _failed(self, job: Job) -> JobOutcome:
+        """The service's own words; a job that failed is judged without them too, if the history does not answer."""
         try:
             workspace = self._client.workspaces.get(self._client.workspace_name)
             said = error_of(
-                str(failed.name),
+                str(job.name),
                 workspace_id=str(workspace.id),
                 discovery_url=str(workspace.discovery_url),
                 credential=self._credential,
             )
         except (AzureError, ValueError) as problem:
-            log.warning("why job %s failed cannot be read: %s", failed.name, problem)
-            said = ""
-        return said.strip()[-DETAIL_LIMIT:] or f"see its log: {failed.studio_url}"
+            log.warning("why job %s failed cannot be read: %s", job.name, problem)
+            said = Problem()
+        platform = said.code in PLATFORM or job.status == SILENT
+        detail = said.message.strip()[-DETAIL_LIMIT:] or f"see its log: {job.studio_url}"
+        return JobOutcome("failed", detail=detail, blame="platform" if platform else "script")
 
     def _compare(self, order: JobOrder) -> None:
         existing: Job = self._client.jobs.get(order.name)
@@ -167,7 +186,7 @@ def _pipeline(order: JobOrder) -> dict[str, object]:
     folder = {"type": "uri_folder", "mode": "ro_mount"}
     inputs: dict[str, object] = {
         "landing": {**folder, "path": f"azureml://datastores/versions/paths/{order.landing}/"},
-        "training_set": {**folder, "path": f"azureml:{order.loop}-training-set:{order.version}"},
+        "training_set": {**folder, "path": f"azureml://datastores/manifests/paths/{order.training_set}/"},
         "schema": order.schema,
     }
     if order.champion:
@@ -190,10 +209,14 @@ def _pipeline(order: JobOrder) -> dict[str, object]:
         "settings": {"default_compute": f"azureml:{order.compute}"},
         "inputs": inputs,
         "outputs": outputs,
-        "properties": dict(order.lineage),
+        "properties": {**order.lineage, "data_asset": _asset(order), "component": order.pipeline},
         "tags": {name: order.lineage[name] for name in ("loop", "generation", "trigger")},
         "jobs": {"pipeline": step},
     }
+
+
+def _asset(order: JobOrder) -> str:
+    return f"{order.loop}-training-set:{order.version}"
 
 
 def _output(job: str, name: str) -> str:

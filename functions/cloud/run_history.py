@@ -13,12 +13,20 @@ class _Services(BaseModel):
     api: str
 
 
-class _Problem(BaseModel):
+class Problem(BaseModel):
+    """Why a run failed.
+
+    Args:
+        code: ServiceError, UserError, ValidationError, AzureStorageError, TransientError or RequestThrottled.
+        message: The service's own words; empty if it has none.
+    """
+
+    code: str = ""
     message: str = ""
 
 
 class _Error(BaseModel):
-    error: _Problem = _Problem()
+    error: Problem = Problem()
 
 
 class _Metadata(BaseModel):
@@ -29,8 +37,8 @@ class _RunData(BaseModel):
     metadata: _Metadata = Field(alias="runMetadata")
 
 
-def error_of(run: str, *, workspace_id: str, discovery_url: str, credential: TokenCredential) -> str:
-    """The service's message for a run that failed; empty if it has none.
+def error_of(run: str, *, workspace_id: str, discovery_url: str, credential: TokenCredential) -> Problem:
+    """The service's word on a run that failed.
 
     Args:
         run: Name of the job.
@@ -50,7 +58,7 @@ def error_of(run: str, *, workspace_id: str, discovery_url: str, credential: Tok
         address = f"{services.api}/history/v1.0{workspace_id}/rundata"
         question = {"runId": run, "selectRunMetadata": True}
         found = _RunData.model_validate_json(_answer(client, HttpRequest("POST", address, json=question)))
-    return found.metadata.error.error.message if found.metadata.error else ""
+    return found.metadata.error.error if found.metadata.error else Problem()
 
 
 def _answer(client: PipelineClient[HttpRequest, HttpResponse], question: HttpRequest) -> bytes:

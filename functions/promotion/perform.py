@@ -11,6 +11,7 @@ from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.model_folder import CONTAINER, FILES, LISTING, SIGNATURE, listing, profile_hash, signature
 from functions.ports import Blobs, JobOutcome, ModelVersion, Signer, Stored
+from functions.promotion.aftermath import Stop, TryAgain
 from functions.promotion.decide import Decision, GiveUp, Register, Reject, Wait
 from functions.promotion.report import Report, read
 from functions.wiring import Cloud
@@ -28,6 +29,16 @@ class Look:
     outcome: JobOutcome
     report: Report | None
     problem: str = ""
+
+    @property
+    def attempt(self) -> int:
+        """1, or 2 for a job that was started once more."""
+        return int(str(self.job.row.get("attempt", 1)))
+
+    @property
+    def launched(self) -> datetime:
+        """When its row was written, aware."""
+        return datetime.fromisoformat(str(self.job.row["launched_at"]))
 
 
 def started(here: Cloud, loop: Loop) -> list[Stored]:
@@ -50,21 +61,28 @@ def look(here: Cloud, loop: Loop, job: Stored) -> Look:
     return Look(job, generation, outcome, report, problem)
 
 
-def perform(decision: Decision, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
+def perform(decision: Decision | TryAgain | Stop, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
     """Register the model, or write down why not."""
     match decision:
         case Register(reason=reason):
             version = _register(here, loop, seen)
             links = (f"{loop.name}:{version}", seen.generation)
             record(here.rows, Entry(now, loop.name, "promotion", seen.job.key, "Register", reason, links))
-            _close(here, loop, seen, state="registered")
+            _close(here, loop, seen, state="registered", now=now)
+        case TryAgain(reason=reason):
+            entry = Entry(now, loop.name, "promotion", seen.job.key, "TryAgain", reason, (seen.generation,))
+            record(here.rows, entry)
+            _close(here, loop, seen, state="retry", now=now)
+        case Stop(reason=reason):
+            here.trainer.cancel(seen.job.key)
+            perform(GiveUp(reason), here, loop, seen=seen, now=now)
         case Reject(reason=reason) | GiveUp(reason=reason):
             why = f"{reason} ({seen.problem})" if seen.problem else reason
             event = ModelRejected(loop=loop.name, job=seen.job.key, reason=why)
             here.announcer.announce(event, subject=seen.job.key, id=f"{seen.job.key}-rejected")
             entry = Entry(now, loop.name, "promotion", seen.job.key, type(decision).__name__, why, (seen.generation,))
             record(here.rows, entry)
-            _close(here, loop, seen, state=type(decision).__name__.casefold())
+            _close(here, loop, seen, state=type(decision).__name__.casefold(), now=now)
         case Wait():
             pass
 
@@ -135,5 +153,6 @@ def _unusable(blobs: Blobs, folder: str) -> str:
     return ""
 
 
-def _close(here: Cloud, loop: Loop, seen: Look, *, state: str) -> None:
-    here.rows.change(JOBS, loop.name, keys=[seen.job.key], values={"state": state})
+def _close(here: Cloud, loop: Loop, seen: Look, *, state: str, now: datetime) -> None:
+    """What the job came to, and until when it ran: its time is money."""
+    here.rows.change(JOBS, loop.name, keys=[seen.job.key], values={"state": state, "ended_at": now})

@@ -4,6 +4,7 @@ import azure.functions as func
 
 from functions.envelope import read_run
 from functions.loops import Loop, each
+from functions.promotion.aftermath import aftermath
 from functions.promotion.decide import decide
 from functions.promotion.perform import look, perform, started
 from functions.quarantine import acknowledging
@@ -31,7 +32,9 @@ def _judge(here: Cloud, *, run: str | None) -> None:
         for job in started(here, loop):
             if run in (None, job.key):
                 seen = look(here, loop, job)
-                decision = decide(seen.outcome, seen.report, loop.gate)
-                perform(decision, here, loop, seen=seen, now=here.now())
+                now = here.now()
+                ran, limit = now - seen.launched, loop.retrain.job_at_most
+                badly = aftermath(seen.outcome, attempt=seen.attempt, ran=ran, limit=limit)
+                perform(badly or decide(seen.outcome, seen.report, loop.gate), here, loop, seen=seen, now=now)
 
     each(here.settings.loops, judge)

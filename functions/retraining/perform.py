@@ -42,6 +42,14 @@ def perform(decision: Decision, here: Cloud, loop: Loop, *, seen: Look, now: dat
             _note(here, loop, seen, kind=kind, reason=reason, now=now)
 
 
+def describe(here: Cloud, loop: Loop) -> None:
+    """Keep the training set of every job that was accepted as a data asset: for lineage, so after the launch."""
+    for started in list(here.rows.find(JOBS, loop.name, described=False)):
+        manifest = job.read_manifest(here.blobs, loop, int(str(started.row["generation"])))
+        here.trainer.describe(_order(here, loop, manifest))
+        here.rows.change(JOBS, loop.name, keys=[started.key], values={"described": True})
+
+
 def _finish(here: Cloud, loop: Loop, seen: Look, now: datetime) -> None:
     """Manifest, job, rows, next generation: in this order, so that a crash anywhere is resumed, never repeated."""
     sealed = here.rows.get(GENERATIONS, loop.name, CURRENT)
@@ -96,7 +104,8 @@ def _order(here: Cloud, loop: Loop, manifest: job.Manifest, *, attempt: int = 1)
 def _started(here: Cloud, loop: Loop, manifest: job.Manifest, order: JobOrder, *, now: datetime) -> None:
     best = order.champion.rpartition("/")[2] if order.champion else ""
     row: Row = {"generation": manifest.generation, "state": STARTED, "launched_at": now, "champion": best}
-    here.rows.insert(JOBS, loop.name, order.name, row={**row, "pipeline": order.pipeline, "attempt": order.attempt})
+    how: Row = {"pipeline": order.pipeline, "attempt": order.attempt, "described": order.attempt > 1}
+    here.rows.insert(JOBS, loop.name, order.name, row={**row, **how})
     event = TrainingLaunched(
         loop=loop.name,
         generation=manifest.generation,

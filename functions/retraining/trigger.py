@@ -9,7 +9,7 @@ from functions.retraining.admit import admit_landed
 from functions.retraining.decide import decide
 from functions.retraining.ledger import admit, count, overlooked, owner
 from functions.retraining.look import look
-from functions.retraining.perform import perform
+from functions.retraining.perform import describe, perform
 from functions.retraining.settle import settle_transfers
 from functions.wiring import cloud
 from functions.wishes import ask_for_code, ask_for_drift
@@ -73,3 +73,10 @@ def count_overlooked_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001
             count(here.rows, loop, upload)
 
     each(here.settings.loops, turn)
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%")
+def describe_training_sets_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
+    """Keep what each accepted job trains on as a data asset, which launching it did not wait for."""
+    here = cloud()
+    each(here.settings.loops, lambda loop: describe(here, loop))

@@ -74,8 +74,10 @@ class Executor:
             if self._runs.get(name).status != "CancelRequested":
                 raise  # the stack stops; the job is taken up again when it starts
             await self._end(name, "Canceled")
-        except (Refusal, AzureError, OSError) as problem:
+        except Refusal as problem:
             await self._end(name, "Failed", error=str(problem))
+        except (AzureError, OSError) as problem:
+            await self._end(name, "Failed", error=str(problem), blame="ServiceError")
         finally:
             await asyncio.to_thread(shutil.rmtree, self._folder(name), ignore_errors=True)
             del self._tasks[name]
@@ -88,7 +90,8 @@ class Executor:
             await self._end(name, "Canceled")
             return
         if run.attempts >= ATTEMPTS:
-            await self._end(name, "Failed", error=f"The stack stopped {ATTEMPTS} times while this job ran.")
+            why = f"The stack stopped {ATTEMPTS} times while this job ran."
+            await self._end(name, "Failed", error=why, blame="ServiceError")
             return
         job = plan(run.submitted, partial(component_of, self._assets))
         await self._move(name, "Queued", attempts=run.attempts + 1, steps=_unstarted(run, job))
@@ -205,8 +208,8 @@ class Executor:
             for step in failed
         )
 
-    async def _end(self, name: str, status: str, *, error: str = "") -> None:
-        ended = await self._move(name, status, error=error, ended=now())
+    async def _end(self, name: str, status: str, *, error: str = "", blame: str = "UserError") -> None:
+        ended = await self._move(name, status, error=error, blame=blame, ended=now())
         if status == "Completed":
             await self._tell(ended, "RunCompleted")
 

@@ -119,7 +119,7 @@ def _is_asked_for(run: Run, request: Request) -> bool:
 
 
 def _metadata(run: Run) -> dict[str, Any]:
-    error = {"code": "UserError", "message": run.error, "referenceCode": "PipelineHasStepJobFailed", "details": []}
+    error = {"code": run.blame, "message": run.error, "referenceCode": "PipelineHasStepJobFailed", "details": []}
     return {
         "runId": run.name,
         "rootRunId": run.name,

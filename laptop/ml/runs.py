@@ -47,6 +47,7 @@ class Run:
         created: When it was submitted.
         attempts: How often it was started; more than once after the stack was stopped in the middle.
         error: Why it failed, or an empty text.
+        blame: Code of that error, as the history service spells it.
         steps: Its steps by name.
         started: When its steps started, or None.
         ended: When it ended, or None.
@@ -59,6 +60,7 @@ class Run:
     created: datetime
     attempts: int = 0
     error: str = ""
+    blame: str = "UserError"
     steps: Mapping[str, StepRun] = field(default_factory=dict)
     started: datetime | None = None
     ended: datetime | None = None
@@ -161,6 +163,7 @@ def _written(run: Run) -> str:
             "created": run.created.isoformat(),
             "attempts": run.attempts,
             "error": run.error,
+            "blame": run.blame,
             "steps": [[step.name, step.run_id, step.status, step.exit_code, step.log] for step in run.steps.values()],
             "started": run.started and run.started.isoformat(),
             "ended": run.ended and run.ended.isoformat(),

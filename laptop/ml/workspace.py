@@ -58,6 +58,7 @@ class MlWorkspace:
         self._jobs = JobsApi(stack, assets, runs=runs, executor=self._executor, may_submit=self._may_submit)
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self._count = 0
+        self._throttled = 0
 
     def app(self) -> Starlette:
         """The endpoint, to be served with TLS at the stack's `ml_url`."""
@@ -127,6 +128,7 @@ class MlWorkspace:
         return [
             Route("/discovery", self._discovery, methods=["GET"]),
             Route("/laptop/requests", self._requests, methods=["GET"]),
+            Route("/laptop/throttle", self._throttle, methods=["PUT"]),
             Route("/laptop/runs/{name}", self._jobs.details, methods=["GET"]),
         ]
 
@@ -136,6 +138,9 @@ class MlWorkspace:
         async def serve(request: Request) -> Response:
             self._count += 1
             self._seen.append(f"{request.method} {request.url.path.removeprefix(WORKSPACE_ID) or '/'}")
+            if self._throttled:
+                self._throttled -= 1
+                return _too_many()
             audiences = (plane,) if plane else (*CONTROL, STUDIO)
             self._identity.claims(request.headers.get("authorization"), *audiences)
             _check_address(request)
@@ -173,8 +178,19 @@ class MlWorkspace:
     async def _discovery(self, _: Request) -> Response:
         return JSONResponse({"api": self._stack.ml_url, "history": self._stack.ml_url, "studio": STUDIO})
 
+    async def _throttle(self, request: Request) -> Response:
+        """Turn so many of the next requests away."""
+        self._throttled = int((await request.json())["requests"])
+        return Response(status_code=204)
+
     async def _requests(self, _: Request) -> Response:
         return JSONResponse({"count": self._count, "requests": list(self._seen)})
+
+
+def _too_many() -> Response:
+    """What the service says to whoever asks too often; a person would wait longer than this laptop says."""
+    error = {"code": "TooManyRequests", "message": "The request is throttled, retry after some time."}
+    return JSONResponse({"error": error}, status_code=429, headers={"Retry-After": "1"})
 
 
 def _database(stack: Stack) -> sqlite3.Connection:

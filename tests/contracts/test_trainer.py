@@ -1,13 +1,15 @@
 """What functions/ports.py promises of Trainer."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from functions.errors import Refused
+from functions.cloud.ml import workspace
+from functions.errors import Refused, Transient
 from functions.ports import JobOrder, JobOutcome
-from functions.wiring import Cloud
+from functions.wiring import Azure, Cloud
 from tests.fakes.cloud import FakeCloud
 from tests.laptop.ml import TEXT, Speaker
 from tests.laptop.serving import eventually
@@ -143,3 +145,49 @@ def test_a_job_that_failed_says_why(workshop: Workshop) -> None:
 
 def test_a_job_nobody_started_is_missing(workshop: Workshop) -> None:
     assert workshop.cloud.trainer.outcome(f"rt-{workshop.unique}-9").status == "missing"
+
+
+def test_a_job_that_is_canceled_ends_so(workshop: Workshop) -> None:
+    order = workshop.order()
+    workshop.cloud.trainer.start(order)
+    workshop.cloud.trainer.cancel(order.name)
+    eventually(lambda: workshop.cloud.trainer.outcome(order.name).status == "canceled", "it was not canceled")
+
+
+def test_a_training_set_is_described_as_often_as_one_likes(workshop: Workshop) -> None:
+    order = workshop.order()
+    for _ in range(2):
+        workshop.cloud.trainer.describe(order)
+    if workshop.speaker is not None:
+        asset = workshop.speaker.get(f"/data/{workshop.unique}-training-set/versions/1").json()["properties"]
+        assert asset["properties"] == {**order.lineage, "job": order.name}
+
+
+@pytest.mark.enable_socket
+def test_launching_is_two_requests_at_first_and_one_afterwards(
+    azure: Azure, pipelines: Speaker, unique: str, tmp_path: Path
+) -> None:
+    workshop = Workshop(azure, unique, tmp_path, pipelines)
+    orders = [workshop.order(f"rt-{unique}-{number}") for number in range(3)]
+    workspace.cache_clear()
+    trainer, asked = Azure(azure.settings).trainer, [pipelines.requests()]
+    for order in orders:
+        trainer.start(order)
+        asked.append(pipelines.requests())
+        Path(order.schema).touch()
+    assert [later - before for before, later in pairwise(asked)] == [2, 1, 1]
+
+
+@pytest.mark.enable_socket
+def test_a_workspace_that_is_asked_too_often_is_asked_again_and_then_later(
+    azure: Azure, pipelines: Speaker, unique: str, tmp_path: Path
+) -> None:
+    workshop = Workshop(azure, unique, tmp_path, pipelines)
+    order = workshop.order()
+    pipelines.http.put("/laptop/throttle", json={"requests": 1})
+    azure.trainer.start(order)
+    assert workshop.jobs() == [order.name]
+    pipelines.http.put("/laptop/throttle", json={"requests": 4})
+    with pytest.raises(Transient):
+        azure.trainer.outcome(order.name)
+    Path(order.schema).touch()

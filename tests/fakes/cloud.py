@@ -108,6 +108,7 @@ class FakeTrainer:
 
     orders: dict[str, JobOrder] = field(default_factory=dict)
     ended: dict[str, JobOutcome] = field(default_factory=dict)
+    described: dict[str, JobOrder] = field(default_factory=dict)
 
     def start(self, order: JobOrder) -> None:
         ours = self.orders.setdefault(order.name, order)
@@ -118,6 +119,12 @@ class FakeTrainer:
         if job not in self.orders:
             return JobOutcome("missing")
         return self.ended.get(job, JobOutcome("running"))
+
+    def cancel(self, job: str) -> None:
+        self.ended.setdefault(job, JobOutcome("canceled"))
+
+    def describe(self, order: JobOrder) -> None:
+        self.described[f"{order.loop}-training-set:{order.version}"] = order
 
 
 @dataclass

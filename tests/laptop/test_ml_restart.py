@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from laptop import guard
+from laptop.identity import Identity
 from laptop.ml.jobs import ATTEMPTS
-from laptop.stack import Stack
+from laptop.ml.workspace import STUDIO
+from laptop.stack import WORKSPACE_ID, Stack
 from tests.laptop.ml import BLOCK, blocking, process_is_gone, workspace, written
 from tests.laptop.serving import eventually
 
@@ -38,6 +40,10 @@ def test_a_job_that_runs_whenever_the_stack_stops_fails_in_the_end(stack: Stack,
             written(mark / "waiting")
     with workspace(stack) as speaker:
         assert speaker.ended("unlucky") == "Failed"
+        asked = {"runId": "unlucky", "selectRunMetadata": True}
+        studio = {"Authorization": f"Bearer {Identity(stack).token(STUDIO)}"}
+        history = speaker.http.post(f"/history/v1.0{WORKSPACE_ID}/rundata", json=asked, headers=studio)
+        assert history.json()["runMetadata"]["error"]["error"]["code"] == "ServiceError"
         assert speaker.details("unlucky")["error"] == f"The stack stopped {ATTEMPTS} times while this job ran."
         eventually(lambda: speaker.told("unlucky") == ["failed"], "no event said so")
 

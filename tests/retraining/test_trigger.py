@@ -4,13 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from functions.errors import Refused
 from functions.journal import entries
+from functions.operator.status import status
 from functions.ports import JobOrder
 from functions.retraining.admit import admit_landed
 from functions.retraining.decide import Decision, Launch, decide
 from functions.retraining.look import look
 from functions.retraining.perform import perform
-from functions.retraining.trigger import count_overlooked_on_timer, count_upload_on_blob_created
+from functions.retraining.trigger import (
+    count_overlooked_on_timer,
+    count_upload_on_blob_created,
+    describe_training_sets_on_timer,
+)
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud, FakeTrainer
 from tests.messages import blob_created
@@ -194,3 +200,82 @@ def test_what_is_not_ours_is_passed_over(here: FakeCloud, changes: dict[str, obj
     count_upload_on_blob_created(blob_created(**changes))  # type: ignore[arg-type] # as above
     assert not here.blobs.blobs
     assert not list(here.rows.find("uploads", "flight-delays"))
+
+
+def test_a_job_the_platform_failed_is_started_once_more_on_the_same_training_set(here: FakeCloud) -> None:
+    land(here, *january())
+    turn(here)
+    (first,) = here.trainer.orders.values()
+    here.rows.change("jobs", "flight-delays", keys=[first.name], values={"state": "retry", "ended_at": here.now()})
+    for _ in range(3):
+        turn(here)
+    assert list(here.trainer.orders) == [first.name, f"{first.name}-r2"]
+    again = here.trainer.orders[f"{first.name}-r2"]
+    assert (again.training_set, again.lineage, again.attempt) == (first.training_set, first.lineage, 2)
+    assert here.announcer.kinds() == ["TrainingLaunched", "TrainingLaunched"]
+
+
+def test_a_second_attempt_cut_off_after_the_job_started_is_one_job(here: FakeCloud) -> None:
+    land(here, *january())
+    turn(here)
+    (first,) = here.trainer.orders
+    here.rows.change("jobs", "flight-delays", keys=[first], values={"state": "retry", "ended_at": here.now()})
+    started, here.trainer = here.trainer.orders, _Dies(orders=here.trainer.orders)
+    with pytest.raises(ConnectionError):
+        turn(here)
+    here.trainer = FakeTrainer(orders=started)
+    turn(here)
+    assert [stored.key for stored in here.rows.find("jobs", "flight-delays")] == [first, f"{first}-r2"]
+    assert list(started) == [first, f"{first}-r2"]
+
+
+def test_what_a_job_trains_on_becomes_one_data_asset_after_the_launch(here: FakeCloud) -> None:
+    land(here, *january())
+    turn(here)
+    (order,) = here.trainer.orders.values()
+    assert not here.trainer.described
+    for _ in range(2):
+        describe_training_sets_on_timer(None)
+    assert here.trainer.described == {"flight-delays-training-set:1": order}
+
+
+class _Refuses(FakeTrainer):
+    """A workspace without the component."""
+
+    def start(self, order: JobOrder) -> None:
+        raise Refused(f"job {order.name}", why="no component p:9", fix="publish it")
+
+
+def test_a_launch_that_is_refused_stands_in_status_and_goes_on_once_somebody_mended_it(here: FakeCloud) -> None:
+    land(here, *january())
+    here.trainer = _Refuses()
+    for _ in range(2):
+        with pytest.raises(Refused):
+            turn(here)
+    (loop,) = status(here.rows, here.settings.loops)
+    assert "no component p:9; publish it" in loop.retraining
+    here.trainer = FakeTrainer()
+    turn(here)
+    assert len(here.trainer.orders) == 1
+
+
+def test_each_file_of_a_training_set_says_where_its_version_is_kept(here: FakeCloud) -> None:
+    land(here, *january())
+    turn(here)
+    (order,) = here.trainer.orders.values()
+    listed = json.loads(here.blobs.blobs["manifests", f"{order.training_set}/manifest.json"])["blobs"]
+    assert all(here.blobs.read("versions", f"{order.landing}/{blob['path']}") for blob in listed)
+
+
+def test_files_beyond_a_full_generation_make_the_next_one(here: FakeCloud) -> None:
+    loop = here.settings.loops["flight-delays"]
+    policy = loop.retrain.model_copy(update={"at_least_files": 20, "at_most_files": 50, "jobs_at_once": 9})
+    small = loop.model_copy(update={"retrain": policy})
+    land(here, *january())
+    now = here.now() + timedelta(seconds=10)
+    for days in (0, 2, 4):
+        admit_landed(here, small)
+        seen = look(here.rows, small)
+        perform(decide(seen.backlog, small.retrain, now + timedelta(days=days)), here, small, seen=seen, now=now)
+    generations = [stored.row["generation"] for stored in here.rows.find("uploads", "flight-delays")]
+    assert {number: generations.count(number) for number in set(generations)} == {1: 50, 2: 34}
