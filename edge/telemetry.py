@@ -20,6 +20,7 @@ from sketch.sketch import Sketch
 
 FOLD_ROWS = 4_096  # rows kept raw at most before they are counted into the sketch; bounds memory and the time it takes
 MILLISECONDS = 1_000
+BUCKETS, SHORTEST_MS = 16, 0.25  # of the counts of latencies; functions/field.py reads them
 
 
 Batches = list[tuple[Sequence[Any], NDArray[np.float32]]]
@@ -42,6 +43,7 @@ class Message(msgspec.Struct, frozen=True, rename={"opened": "from", "closed": "
     failed: int
     latency_ms_p50: float
     latency_ms_max: float
+    latency_counts: list[int]
     sketch: str
 
 
@@ -107,6 +109,7 @@ class Window:
                 failed=self.failed,
                 latency_ms_p50=round(float(np.median(latencies)), 3),
                 latency_ms_max=round(float(np.max(latencies)), 3),
+                latency_counts=_buckets(latencies),
                 sketch=b64encode(self._sketch.to_bytes()).decode(),
             )
         )
@@ -114,6 +117,12 @@ class Window:
     def _answered(self, seconds: float) -> None:
         self.latencies.append(seconds)
         self.closed = datetime.now(UTC)
+
+
+def _buckets(latencies_ms: NDArray[np.float64]) -> list[int]:
+    """Requests by time taken: bucket i holds those below 0.25 * 2^i ms, the last one everything longer."""
+    edges = SHORTEST_MS * 2.0 ** np.arange(BUCKETS - 1)
+    return np.bincount(np.searchsorted(edges, latencies_ms, side="right"), minlength=BUCKETS).tolist()
 
 
 class Telemetry:

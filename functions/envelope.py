@@ -22,6 +22,7 @@ from functions.events import (
     RunEnded,
     TrainingCodeChanged,
 )
+from functions.field import LATENCIES
 from functions.settings import Settings
 
 type Message = func.EventGridEvent | func.CloudEvent
@@ -58,6 +59,7 @@ class Telemetry(msgspec.Struct, frozen=True):
     sketch: str
     opened_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="from")
     closed_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="to")
+    latency_counts: Annotated[list[Count], msgspec.Meta(min_length=LATENCIES, max_length=LATENCIES)] | None = None
 
 
 @dataclass(frozen=True, slots=True)

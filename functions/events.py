@@ -133,6 +133,16 @@ class RolloutPaused(Event):
     reason: str
 
 
+class RolledBack(Event):
+    """A model version was taken from the devices that had it; they serve the last good one again."""
+
+    loop: str
+    version: str
+    ring: str
+    to: str
+    reason: str
+
+
 class DriftDetected(Event):
     """A device's inputs, or its model's outputs, no longer look like the training data."""
 

@@ -126,18 +126,41 @@ class Gate(Section):
 
 
 class Ring(Section):
-    """[[rollout.ring]]: the devices that get a new model at the same time."""
+    """[[rollout.ring]]: the devices that get a new model at the same time, and what they must show before the next."""
 
     name: Slug
     devices: Annotated[str, Field(min_length=3, description="an IoT Hub target condition")]
+    count: Annotated[int, Field(ge=0, le=200, description="so many of these devices; 0 for all")] = 0
+    percent: Annotated[int, Field(ge=1, le=100, description="so many per cent of these devices")] = 100
     dwell: Span
+    at_least_devices: Annotated[int, Field(ge=0)] = 0
+    at_least_requests: Annotated[int, Field(ge=0)] = 0
+    at_least_rows: Annotated[int, Field(ge=0)] = 0
+    ready_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    refused_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    grace: Span = timedelta(hours=1)
+    approval: bool = False
 
 
 class Rollout(Section):
-    """[rollout]: how a model reaches the fleet."""
+    """[rollout]: how a model reaches the fleet, and what it may not do there."""
 
     module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = "inference"
+    hours: Annotated[str, Field(pattern=r"^$|^([01]?\d|2[0-3])-([01]?\d|2[0-4])$", description="UTC, from-to")] = ""
+    scores_may_move: Annotated[float, Field(gt=0, le=1, description="share of rows")] = 0.2
+    failures_may_rise: Annotated[float, Field(gt=0, le=1, description="share of requests")] = 0.02
+    latency_may_grow: Annotated[float, Field(gt=1, le=1000, description="times")] = 4.0
+    false_alarm: Annotated[float, Field(gt=0, le=0.5, description="risk that a good version is rolled back")] = 0.01
     ring: Annotated[list[Ring], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _rings_are_told_apart(self) -> "Rollout":
+        names = [ring.name for ring in self.ring]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two rings have one name: {names}")
+        if any(ring.count and ring.percent < 100 for ring in self.ring):  # noqa: PLR2004  # all of them
+            raise ValueError("a ring takes a count of its devices or a percentage, not both")
+        return self
 
 
 class Module(Section):

@@ -182,7 +182,8 @@ def _toml(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:_}"
     if isinstance(value, timedelta):
-        return f'"{value.days} day"'
+        hours = value // timedelta(hours=1)
+        return f'"{hours} hour"' if hours < 24 else f'"{value.days} day"'
     return "none" if value is None else json.dumps(value)
 
 

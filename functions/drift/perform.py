@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+import msgspec
+
+from functions import field
 from functions.drift.decide import Decision, Drifted, decide
 from functions.drift.policy import DriftSettings
 from functions.drift.state import DeviceState
 from functions.drift.window import MessageKey
-from functions.envelope import TelemetryReceived
+from functions.envelope import Telemetry, TelemetryReceived
 from functions.errors import Ignored, Poison, Transient
 from functions.events import DriftDetected
 from functions.journal import Entry, record
@@ -35,6 +38,7 @@ class Window:
     loop: Loop
     key: MessageKey
     sketch: Sketch
+    told: Telemetry
 
 
 def look(here: Cloud, received: TelemetryReceived) -> Window:
@@ -51,7 +55,7 @@ def look(here: Cloud, received: TelemetryReceived) -> Window:
     key = MessageKey(
         f"{received.device}/{received.module}", told.model, told.version, told.profile, told.epoch, told.sequence
     )
-    return Window(loop, key, _sketch(received.sketch, _profile(here, key), key))
+    return Window(loop, key, _sketch(received.sketch, _profile(here, key), key), told)
 
 
 def count(here: Cloud, windows: Iterable[Window], now: datetime) -> None:
@@ -73,6 +77,7 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
     loop = windows[0].loop
     stored = here.rows.get(DEVICES, loop.name, device)
     state = _state(stored) if stored else None
+    uses = field.from_bytes(stored.row.get(field.COLUMN)) if stored else {}
     decision: Decision | None = None
     for window in windows:
         profile = window.sketch.profile
@@ -81,13 +86,31 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
             _tell(here, loop, window.key, verdict, now=now)  # before the state is kept: told twice beats never told
         if after is not state:
             state, decision = after, verdict
+            uses = {**uses, window.key.version: _used(uses.get(window.key.version), window, verdict, after)}
     if state is None or decision is None:  # nothing new: what the row says of the newest window stays
         return True
     row: Row = {"state": state.to_bytes(), "at": now, "version": state.version, "decision": type(decision).__name__}
-    row = {**row, "reason": decision.reason[:1000]}
+    row = {**row, "reason": decision.reason[:1000], field.COLUMN: field.to_bytes(field.newest(uses))}
     if stored is None:
         return here.rows.insert(DEVICES, loop.name, device, row=row)
     return here.rows.replace(DEVICES, loop.name, stored=stored, row=row)
+
+
+def _used(use: field.Use | None, window: Window, verdict: Decision, state: DeviceState) -> field.Use:
+    """What the version did in this window too, for who compares versions; in the same row, so counted once like it."""
+    told, (scores, block) = window.told, window.sketch.profile.blocks[-1]
+    more = field.of_message(
+        told.profile,
+        rows=told.rows,
+        requests=told.requests,
+        failed=told.failed,
+        latencies=told.latency_counts or (),
+        scores=window.sketch.counts[block].tolist(),
+        expected=scores.counts,
+    )
+    after = field.added(use, more)
+    drift = verdict.explanation if isinstance(verdict, Drifted) else after.drift
+    return msgspec.structs.replace(after, drift=drift if state.episode else "")
 
 
 def _tell(here: Cloud, loop: Loop, key: MessageKey, drift: Drifted, *, now: datetime) -> None:

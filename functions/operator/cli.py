@@ -16,6 +16,7 @@ from rich.text import Text
 
 from functions.journal import Entry, entries
 from functions.operator import plan
+from functions.operator.pin import pin, unpin
 from functions.operator.status import readable, status, why
 from functions.operator.train import train
 from functions.operator.verify import verify
@@ -44,6 +45,9 @@ COLOURS = {
     "GiveUp": "red",
     "Reject": "yellow",
     "Pause": "red",
+    "RollBack": "red",
+    "Pin": "yellow",
+    "Unpin": "yellow",
     "AwaitApproval": "yellow",
     "HoldForBudget": "yellow",
 }
@@ -52,6 +56,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 app.command("train")(train)
+app.command("pin")(pin)
+app.command("unpin")(unpin)
 
 
 @app.command("status")
@@ -71,6 +77,8 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
         table.add_row("retraining", loop.retraining or "nothing decided yet")
         table.add_row("jobs", "\n".join(f"{name}: {state}" for name, state in loop.jobs.items()) or "none")
         table.add_row("models", "\n".join(f"{loop.loop}:{v}: {state}" for v, state in loop.rollouts.items()) or "none")
+        if loop.pin:
+            table.add_row("pinned", loop.pin)
         table.add_row("devices", "\n".join(f"{name}: {reason}" for name, reason in loop.devices.items()) or "none")
         table.add_row("last", "\n".join(loop.last) or "nothing decided yet")
         console.print(table)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from functions.journal import Entry, chain, entries
 from functions.loops import Loop
+from functions.operator.pin import pinned
 from functions.ports import Rows, Stored
 
 OPEN_TRANSFERS = ("landed", "incomplete", "quarantined")
@@ -24,7 +25,8 @@ class LoopStatus:
         held: What keeps good uploads from training -> why: a transfer manifest, or a site.
         retraining: What the retraining timer decided last, why, and since when.
         jobs: Job name -> state: started, registered, reject, giveup, retry.
-        rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval.
+        rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval, rolled back, …
+        pin: What an operator pinned, and why; "" for nothing.
         devices: Device/module -> what its newest window said.
         last: The newest decisions, newest last.
     """
@@ -38,6 +40,7 @@ class LoopStatus:
     retraining: str
     jobs: Mapping[str, str]
     rollouts: Mapping[str, str]
+    pin: str
     devices: Mapping[str, str]
     last: Sequence[str]
 
@@ -81,6 +84,7 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         retraining=_noted(note) if note else "",
         jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
         rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
+        pin=pinned(rows, loop),
         devices={stored.key: str(stored.row["reason"]) for stored in rows.find("devices", loop)},
         last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in newest],
     )

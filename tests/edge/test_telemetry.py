@@ -50,7 +50,7 @@ def test_a_window_says_what_was_scored_and_how_it_went(tmp_path: Path) -> None:
     (message,) = on_a_device(tmp_path, story)
     assert list(message) == [
         "v", "loop", "model", "version", "profile", "epoch", "sequence", "from", "to",
-        "rows", "requests", "failed", "latency_ms_p50", "latency_ms_max", "sketch",
+        "rows", "requests", "failed", "latency_ms_p50", "latency_ms_max", "latency_counts", "sketch",
     ]  # fmt: skip
     assert {name: message[name] for name in ("v", "loop", "model", "version", "sequence")} == {
         "v": 1, "loop": "flight-delays", "model": "flight-delays", "version": "1", "sequence": 0,

@@ -12,6 +12,7 @@ from functions.errors import Refused
 from functions.events import RolloutAdvanced, RolloutPaused
 from functions.journal import entries
 from functions.ports import Deployment, ModelVersion, Progress
+from functions.rollout import rings
 from functions.rollout.manifest import base, layer
 from functions.rollout.trigger import advance_on_timer, deploy_on_model_registered
 from functions.settings import Settings
@@ -78,7 +79,7 @@ def test_a_model_goes_from_the_canary_to_every_device_as_they_report(here: FakeC
     model, loop = made(here, "1"), here.settings.loops[LOOP]
     deploy_on_model_registered(registered("1"))
     (canary,) = deployed(here, "1")
-    assert canary == layer(loop, model, 0, store=here.settings.blob_endpoint)
+    assert canary == rings.offer(loop, model, 0, store=here.settings.blob_endpoint, members={})
     report(here, canary, 1, ready=0)
     advance_on_timer(None)
     report(here, canary, 1, ready=1)

@@ -1,0 +1,64 @@
+"""An operator's pin: layers above all others, kept equal to what the table says."""
+
+from datetime import datetime
+
+from functions.errors import Refused
+from functions.journal import Entry, record
+from functions.loops import Loop
+from functions.ports import Deployment
+from functions.rollout import rings
+from functions.rollout.records import PINS, Pin, Standing
+from functions.wiring import Cloud
+
+APPLIED = "applied"  # the pin that the hub has; compared with the one that is wanted, so that no call is made in vain
+
+
+def obey(here: Cloud, loop: Loop, told: Standing, now: datetime) -> None:
+    """Make the hub's pins what the operator ordered: the wanted one is made before the others are deleted.
+
+    Raises:
+        Refused: The pinned version or ring does not exist.
+    """
+    wanted = f"{told.pin.version} {told.pin.ring}" if told.pin else ""
+    applied = here.rows.get(PINS, loop.name, APPLIED)
+    if wanted == (str(applied.row["pin"]) if applied else ""):
+        return
+    deployment = _layer(here, loop, told, told.pin) if told.pin else None
+    if deployment and not here.fleet.apply(deployment):
+        why, fix = "a configuration with that id has other content", "delete it in IoT Hub if nobody needs it"
+        raise Refused(f"deployment {deployment.id} cannot be made", why=why, fix=fix)
+    for one in here.fleet.deployments():
+        ours = one.labels.get("loop") == loop.name and "pin" in one.labels
+        if ours and one.id != (deployment.id if deployment else ""):
+            here.fleet.delete(one.id)
+    before = f"was {str(applied.row['pin']).strip()}" if applied and applied.row["pin"] else "was none"
+    subject = f"{loop.name}:{told.pin.version}" if told.pin else loop.name
+    reason = (
+        f"{told.pin.ring or 'every ring'}: {told.pin.because} ({before})"
+        if told.pin
+        else f"the pin is lifted ({before})"
+    )
+    links = (deployment.id,) if deployment else ()
+    record(here.rows, Entry(now, loop.name, "rollout", subject, "Pin" if told.pin else "Unpin", reason, links))
+    if applied is None:
+        here.rows.insert(PINS, loop.name, APPLIED, row={"pin": wanted})
+    else:
+        here.rows.replace(PINS, loop.name, stored=applied, row={"pin": wanted})
+
+
+def _layer(here: Cloud, loop: Loop, told: Standing, pin: Pin) -> Deployment:
+    model = here.registry.get(loop.name, pin.version)
+    if model is None or "sha256" not in model.lineage:
+        why, fix = (
+            "the registry has no such version, or nobody knows its files",
+            f"refluent pin {loop.name} with another",
+        )
+        raise Refused(f"{loop.name}:{pin.version} cannot be pinned", why=why, fix=fix)
+    names = [ring.name for ring in loop.rollout.ring]
+    if pin.ring and pin.ring not in names:
+        why, fix = f"the rings are {', '.join(names)}", f"refluent unpin {loop.name}, then pin one of these"
+        raise Refused(f"ring {pin.ring!r} of {loop.name} cannot be pinned", why=why, fix=fix)
+    newest = told.records[-1] if told.records else None
+    members = newest.members if newest else {}
+    index = names.index(pin.ring) if pin.ring else None
+    return rings.pin(loop, model, index, store=here.settings.blob_endpoint, members=members)

@@ -1,0 +1,107 @@
+"""A small fleet for the gate: sites that differ, days that differ, and versions that answer well or not."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from functions.field import Use, added, of_message
+from functions.loops import Rollout
+from functions.rollout.decide import Field
+from functions.rollout.gate import Groups, Reference, judge
+from sketch.features import NumberFeature, cells_of_numbers, count_numbers
+
+type Scores = NDArray[np.float64]
+LIMITS = Rollout.model_validate({"ring": [{"name": "all", "devices": "tags.fleet = 'ny'", "dwell": "0 s"}]})
+
+
+def answers(rng: np.random.Generator, rows: int, *, harder_by: float = 0.0) -> Scores:
+    """Probabilities of a model on a day: most low, some high."""
+    return 1 / (1 + np.exp(-(rng.normal(-1.2 + harder_by, 1.0, rows))))
+
+
+def expected(change: Callable[[Scores], Scores] = lambda scores: scores, *, seed: int = 5) -> NumberFeature:
+    """What training expects of a version, on days of every kind."""
+    rng = np.random.default_rng(seed)
+    days = [answers(rng, 200, harder_by=rng.normal(0, 0.4)) for _ in range(60)]
+    return count_numbers("score", change(np.concatenate(days)))
+
+
+@dataclass
+class Plant:
+    """A fleet whose sites and days differ.
+
+    Args:
+        seed: Of everything that is drawn.
+        sites: How many devices; the first ones are the canary.
+        by_site: Standard deviation of what makes sites differ, in units of the scores' own spread.
+        by_day: The same of days, common to all sites.
+        by_both: The same of what only one site has on one day.
+    """
+
+    seed: int
+    sites: int = 3
+    by_site: float = 0.5
+    by_day: float = 0.4
+    by_both: float = 0.3
+    rows: int = 280
+    old: NumberFeature = field(default_factory=expected)
+    uses: dict[str, dict[str, Use]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.hard = self.rng.normal(0, self.by_site, self.sites)
+        self.before: dict[str, Use] = {}
+
+    def day(
+        self,
+        *,
+        canaries: int = 0,
+        change: Callable[[Scores], Scores] = lambda scores: scores,
+        new: NumberFeature | None = None,
+        failing: float = 0.0,
+        slower_by: int = 0,
+    ) -> None:
+        """A day's message of every device; the first `canaries` of them have the new version."""
+        common = self.rng.normal(0, self.by_day)
+        for site in range(self.sites):
+            has_new = site < canaries
+            hard = self.hard[site] + common + self.rng.normal(0, self.by_both)
+            scores = answers(self.rng, self.rows, harder_by=hard)
+            grid = new if has_new and new else self.old
+            told = change(scores) if has_new else scores
+            cells = cells_of_numbers(told, low=grid.low, width=grid.width)
+            mine = self.uses.setdefault(f"d{site}", {})
+            version = "2" if has_new else "1"
+            latencies = np.bincount(self.rng.poisson(2, 100) + (slower_by if has_new else 0), minlength=16)[:16]
+            more = of_message(
+                version,
+                rows=self.rows,
+                requests=100,
+                failed=int(self.rng.binomial(100, failing if has_new else 0.001)),
+                latencies=latencies.tolist(),
+                scores=np.bincount(cells, minlength=259).tolist(),
+                expected=grid.counts,
+            )
+            mine[version] = added(mine.get(version), more)
+
+    def start(self) -> None:
+        """The rollout begins: what was before is remembered."""
+        self.before = {device: uses["1"] for device, uses in self.uses.items()}
+
+    def look(self, new: NumberFeature | None = None) -> Field:
+        """What the gate says now."""
+        treated = {device: uses["2"] for device, uses in self.uses.items() if "2" in uses}
+        control = {device: uses["1"] for device, uses in self.uses.items() if "2" not in uses}
+        groups = Groups(
+            treated=treated,
+            treated_before={device: use for device, use in self.before.items() if device in treated},
+            control={device: added(use, self.before[device], sign=-1) for device, use in control.items()},
+            control_before={device: use for device, use in self.before.items() if device in control},
+        )
+        return judge(groups, reference(new or self.old), reference(self.old), limits=LIMITS)
+
+
+def reference(feature: NumberFeature) -> Reference:
+    return Reference(feature.low, feature.width, feature.counts)

@@ -1,0 +1,116 @@
+"""What the gate finds on a small fleet whose sites and days differ."""
+
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+import pytest
+
+from functions.field import Use
+from functions.rollout.decide import Field
+from functions.rollout.gate import Groups, crowding, judge
+from sketch.features import NumberFeature
+from tests.rollout.plant import LIMITS, Plant, Scores, expected, reference
+
+
+def rolled_out(
+    seed: int,
+    *,
+    change: Callable[[Scores], Scores] = lambda scores: scores,
+    new: NumberFeature | None = None,
+    failing: float = 0.0,
+    slower_by: int = 0,
+) -> tuple[int, Field]:
+    """A canary among three sites, looked at daily: the day that something is proven, 0 for never; and what it is."""
+    plant = Plant(seed)
+    for _ in range(40):
+        plant.day()
+    plant.start()
+    found = Field()
+    for day in range(1, 15):
+        plant.day(canaries=1, change=change, new=new, failing=failing, slower_by=slower_by)
+        found = plant.look(new)
+        if found.harm:
+            return day, found
+    return 0, found
+
+
+def inverted(scores: Scores) -> Scores:
+    return 1 - scores
+
+
+def constant(scores: Scores) -> Scores:
+    return np.full_like(scores, 0.25)
+
+
+def a_little_higher(scores: Scores) -> Scores:
+    return np.clip(scores * 1.15, 0, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_version_like_the_last_is_let_be_however_much_sites_and_days_differ(seed: int) -> None:
+    day, found = rolled_out(seed)
+    assert day == 0, found.harm
+    assert (found.devices, found.rows, found.requests) == (1, 14 * 280, 1400)
+    assert "on 1 device with it" in found.found
+
+
+def test_a_version_that_answers_a_little_differently_as_its_hold_out_said_is_let_be() -> None:
+    assert rolled_out(3, change=a_little_higher, new=expected(a_little_higher))[0] == 0
+
+
+@pytest.mark.parametrize("change", [inverted, constant])
+@pytest.mark.parametrize("is_expected", [True, False])
+def test_a_healthy_version_that_answers_nonsense_is_found_whatever_its_hold_out_said(
+    change: Callable[[Scores], Scores], *, is_expected: bool
+) -> None:
+    day, found = rolled_out(1, change=change, new=expected(change) if is_expected else None)
+    assert day
+    assert found.harm.startswith("scores above")
+    assert found.harm.endswith("20.0% is allowed")
+
+
+def test_more_refused_requests_are_found_and_named() -> None:
+    day, found = rolled_out(2, failing=0.15)
+    assert day
+    assert found.harm.startswith("requests refused: 1")
+
+
+def test_a_slow_version_is_found_and_named() -> None:
+    day, found = rolled_out(2, slower_by=4)
+    assert day
+    assert found.harm.startswith("requests over 4 ms")
+
+
+def test_a_version_that_no_other_device_lacks_is_compared_with_nobody() -> None:
+    use = Use("p", rows=9, requests=3)
+    found = judge(Groups({"a": use}, {}, {}, {}), None, None, limits=LIMITS)
+    assert found == Field(devices=1, rows=9, requests=3)
+
+
+def drifting(*, elsewhere: str) -> Field:
+    plant = Plant(1)
+    plant.day()
+    plant.start()
+    plant.day(canaries=1)
+    treated = msgspec.structs.replace(plant.uses["d0"]["2"], drift="temp, share above 50: 12 % → 61 %")
+    control = msgspec.structs.replace(plant.uses["d1"]["1"], drift=elsewhere)
+    groups = Groups({"d0": treated}, {}, {"d1": control}, {})
+    return judge(groups, reference(plant.old), reference(plant.old), limits=LIMITS)
+
+
+def test_drift_is_held_against_a_version_only_where_the_others_do_not_see_it() -> None:
+    assert drifting(elsewhere="").harm == (
+        "drift on 1 of 1 device with it and on none without: d0: temp, share above 50: 12 % → 61 %"
+    )
+    assert drifting(elsewhere="temp rose").harm == ""
+
+
+def test_days_that_differ_make_their_rows_count_for_less() -> None:
+    calm, wild = Plant(7, by_day=0.0, by_both=0.0), Plant(7, by_day=1.0)
+    for plant in (calm, wild):
+        for _ in range(30):
+            plant.day()
+    few, many = (crowding([plant.uses["d1"]["1"]], range(7)) for plant in (calm, wild))
+    assert few < 2
+    assert many > 10
