@@ -38,6 +38,9 @@ lock: .venv/.ready ## compile requirements.txt and requirements-dev.txt from pyp
 bench-host: .venv/.ready ## the Functions host: start, first event, invocations a second
 	@$(PY) -m bench.host $(if $(JSON),--json $(JSON))
 
+bench-plan: .venv/.ready ## planning a change of 10,000 devices with 5 layers
+	@$(PY) -m bench.plan $(if $(JSON),--json $(JSON))
+
 setup: .venv/.ready ## install everything, start nothing
 
 clean: ## remove everything that any target made
@@ -47,4 +50,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check format lock bench-host setup clean
+.PHONY: help demo up test check format lock bench-host bench-plan setup clean

@@ -28,6 +28,7 @@ _CHOICES = {
     "imagePullPolicy": ("PULL_POLICY", ("never", "on-create")),
 }
 _RUNTIME = ("minDockerVersion", "loggingOptions", "registryCredentials")
+_REMARKS = ("_comment", "//", "__comment")
 _CREDENTIALS = ("address", "username", "password")
 
 
@@ -55,7 +56,9 @@ class AgentCheck:
             yield from self._modules(modules, (*at, "modules"))
         if desired.get("schemaVersion") == "1.0":
             yield from _startup_orders(desired, at)
-        yield from unknown_keys(desired, at, known=("schemaVersion", "runtime", "systemModules", "modules"))
+        yield from unknown_keys(
+            desired, at, known=("schemaVersion", "runtime", "systemModules", "modules", "integrity")
+        )
 
     def path(self, parts: tuple[str, ...], value: object, at: Place) -> Iterator[Finding]:
         """One path of $edgeAgent, as a layer has it.
@@ -222,7 +225,9 @@ def _variable(name: str, value: object, at: Place) -> Iterator[Finding]:
     if value is None or is_open(value):
         return  # null removes it
     inner = value.get("value") if isinstance(value, dict) else None
-    if not isinstance(value, dict) or "value" not in value:
+    if isinstance(value, str) and name.startswith(_REMARKS):
+        yield finding("UNKNOWN_KEY", at, "a remark where a variable is due")
+    elif not isinstance(value, dict) or "value" not in value:
         yield finding("ENV", at, 'is not {"value": …}')
     elif not isinstance(inner, str | int | float | bool):
         yield finding("ENV", (*at, "value"), "is no text, number or boolean")

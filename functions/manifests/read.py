@@ -18,6 +18,7 @@ FILE_BYTES_MAX = 4 * 1024 * 1024
 DEPTH_MAX = 100  # of brackets; deeper ones are an attack on the reader, not a manifest
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _DULL = re.compile(r"[^\"/\[\]{}$<#]*")
+_OTHERS = ("deviceContent", "moduleContent")
 _TRAITS = ('"modulesContent"', '"$edgeAgent"')
 
 
@@ -159,7 +160,7 @@ def _unwrapped(document: object, found: list[Finding], *, template: bool) -> Man
     inner = document.get("content")
     if isinstance(inner, dict) and "modulesContent" not in document:
         outer, at = inner, ("content",)
-    name = next((one for one in ("modulesContent", "moduleContent") if one in outer), None)
+    name = next((one for one in ("modulesContent", "moduleContent") if _is_wrapper(outer, one)), None)
     if name is None and AGENT not in outer and HUB not in outer:
         return _no_deployment(found, "there is neither modulesContent nor $edgeAgent")
     modules = outer[name] if name else {key: value for key, value in outer.items() if not key.startswith("$schema")}
@@ -183,6 +184,14 @@ def _unwrapped(document: object, found: list[Finding], *, template: bool) -> Man
         priority=priority if isinstance(priority, int) and not isinstance(priority, bool) else None,
         found=tuple(found),
     )
+
+
+def _is_wrapper(outer: Json, name: str) -> bool:
+    """Whether modules stand there; IoT Hub's configurations of devices and of one module have such names too."""
+    inner = outer.get(name)
+    if name == "modulesContent":
+        return name in outer and (inner is not None or not any(outer.get(one) for one in _OTHERS))
+    return isinstance(inner, dict) and (AGENT in inner or HUB in inner)
 
 
 def _kind(modules: Json) -> Kind:

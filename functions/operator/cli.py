@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from functions.journal import Entry, entries
-from functions.operator import plan
 from functions.operator.pin import pin, unpin
+from functions.operator.plan import deploy, plan
 from functions.operator.status import readable, status, why
 from functions.operator.train import train
 from functions.operator.verify import verify
@@ -130,7 +130,8 @@ def send(
     typer.echo(json.dumps(sent) if as_json else f"sent {len(queue)} file(s) to {to}; see refluent watch")
 
 
-app.command("plan")(plan.plan)
+app.command("plan")(plan)
+app.command("deploy")(deploy)
 
 
 def new_decisions(every_s: float = 0.5) -> Iterator[Entry]:

@@ -9,6 +9,7 @@ from azure.iot.hub import IoTHubRegistryManager
 from azure.iot.hub.models import Twin
 
 from functions.loops import read
+from functions.operator.foresee import foresee
 from functions.ports import Deployment, ModelVersion, Progress
 from functions.rollout import manifest
 from functions.wiring import Azure, Cloud
@@ -128,3 +129,24 @@ def test_the_devices_that_meet_a_condition_are_named(cloud: Cloud, unique: str, 
     assert cloud.fleet.devices(deployment.target) == []
     join(cloud, request, deployment)
     assert cloud.fleet.devices(deployment.target) == [f"{unique}-device-{number}" for number in range(3)]
+
+
+@pytest.mark.enable_socket
+def test_a_plan_against_the_hub_says_who_would_get_what(azure: Azure, stack: Stack, unique: str) -> None:
+    whole = read(Path("loops/flight-delays.toml"))
+    rings = [ring.model_copy(update={"devices": f"tags.site = '{unique}'"}) for ring in whole.rollout.ring]
+    loop = whole.model_copy(update={"rollout": whole.rollout.model_copy(update={"ring": rings})})
+    here = FakeCloud(fleet=azure.fleet)  # type: ignore[arg-type] # the port, kept by the hub
+    here.registry.register(ModelVersion(loop.name, "2", f"{loop.name}/2", {"sha256": "2" * 64, "profile": unique}))
+    with DefaultAzureCredential() as credential:
+        registry = IoTHubRegistryManager.from_token_credential(stack.hub_hostname, credential)
+        registry.create_device_with_sas(unique, KEY, KEY, "enabled", iot_edge=True)
+        registry.update_twin(unique, Twin(tags={"site": unique}), "*")
+    assert [one.code for one in foresee(here, loop, "2", ring="canary").risks] == ["NO_BASE"]
+    based = manifest.base(loop, image="localhost/edge@sha256:" + "a" * 64, devices=rings[0].devices, environment={})
+    azure.fleet.apply(based)
+    seen = foresee(here, loop, "2", ring="canary")
+    (group,) = [one for one in seen.touched if one.changes]
+    assert (seen.rings, group.devices, seen.served(group, after=True)) == ({"canary": [unique]}, [unique], "2")
+    assert seen.risks == []
+    azure.fleet.delete(based.id)

@@ -266,6 +266,7 @@ def test_more_than_twenty_modules_are_outside_the_fence() -> None:
         (f"{MODULE}/restartPolicy", ..., "MISSING_DEFAULT"),
         (f"{MODULE}/status", "Running", "LETTER_CASE"),
         (f"{MODULE}/restartpolicies", "always", "UNKNOWN_KEY"),
+        (f"{MODULE}/env", {"_comment_LEVEL": "why"}, "UNKNOWN_KEY"),
         (f"{MODULE}/settings/createOptions", {"Labels": {"a.b": "c"}}, "CREATE_OPTIONS_OBJECT"),
         (f"{MODULE}/settings/createOptions", '{"Env":["A=' + "x" * 600 + '"]}', "CREATE_OPTIONS_LONG"),
         (f"{MODULE}/settings/createOptions", "{'Env': ['A=b',]}", "CREATE_OPTIONS_LENIENT"),

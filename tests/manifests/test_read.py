@@ -37,7 +37,20 @@ def test_bytes_that_are_no_text_are_told_with_their_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "document", [{}, [], "x", 5, None, {"resources": []}, {"content": {"deviceContent": {}}}, {"content": 1}], ids=str
+    "document",
+    [
+        {},
+        [],
+        "x",
+        5,
+        None,
+        {"resources": []},
+        {"content": {"deviceContent": {}}},
+        {"content": 1},
+        {"content": {"deviceContent": {"a": 1}, "modulesContent": None}},
+        {"content": {"moduleContent": {"properties.desired.a": 1}}},
+    ],
+    ids=str,
 )
 def test_a_document_without_modules_is_no_deployment(document: object) -> None:
     assert read(json.dumps(document).encode()).kind == "not-a-deployment"
