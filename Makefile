@@ -20,7 +20,7 @@ up: .venv/.ready ## a stack that stays up until Ctrl-C
 test: .venv/.ready ## every test, the loop twice round included
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
-check: .venv/.ready ## formatting, lint, types, architecture, spelling, dependencies, fresh requirements
+check: .venv/.ready ## formatting, lint, types, architecture, spelling, dependencies, fresh requirements, Dockerfiles
 	@.venv/bin/ruff format --check --quiet $(CODE)
 	@.venv/bin/ruff check --quiet $(CODE)
 	@.venv/bin/mypy
@@ -28,6 +28,7 @@ check: .venv/.ready ## formatting, lint, types, architecture, spelling, dependen
 	@.venv/bin/codespell
 	@said=$$(.venv/bin/deptry --no-ansi . 2>&1) || { echo "$$said"; exit 1; }
 	@laptop/requirements.sh --check
+	@.venv/bin/hadolint --config .hadolint.yaml edge/Dockerfile edge/functions.Dockerfile
 
 format: .venv/.ready ## format and mend what can be mended
 	@.venv/bin/ruff check --quiet --fix $(CODE); .venv/bin/ruff format --quiet $(CODE)

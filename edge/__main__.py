@@ -1,20 +1,22 @@
 """`python -m edge`: the scoring endpoint and the module client, in one process and one event loop."""
 
-import asyncio
 import logging
 import os
 import signal
 import sys
 
 import uvicorn
+import uvloop
 
-from edge.app import scoring_app
+from edge.app import ScoringApp
 from edge.device import Device
 from edge.errors import Misconfigured
 from edge.hub import EdgeHub, check_edge_environment
+from edge.sandbox import Sandbox
 from edge.settings import Settings, settings_from
 from edge.store import BlobStore
 
+CONNECTIONS = 1_000  # more at once are told to come back: each may hold a body of 16 MiB
 GRACE_SECONDS = 5  # for requests in flight; container runtimes kill after 10
 
 
@@ -30,17 +32,22 @@ def main() -> int:
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # before and after uvicorn's own handlers: being asked to stop is no failure
-    asyncio.run(_serve(settings))
+    with Sandbox(mebibytes=settings.check_mebibytes, seconds=settings.check_seconds) as sandbox:
+        uvloop.run(_serve(settings, sandbox))
     return 0
 
 
-async def _serve(settings: Settings) -> None:
-    device = Device(settings, store=BlobStore(settings.model_store_url), connect=EdgeHub)
+async def _serve(settings: Settings, sandbox: Sandbox) -> None:
+    device = Device(settings, store=BlobStore(settings.model_store_url), checker=sandbox, connect=EdgeHub)
     config = uvicorn.Config(
-        scoring_app(device),
+        ScoringApp(device),
         host=settings.http_host,
         port=settings.http_port,
+        http="httptools",
+        ws="none",
         lifespan="on",
+        limit_concurrency=CONNECTIONS,
+        server_header=False,
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,

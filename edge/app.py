@@ -1,133 +1,183 @@
-"""The scoring endpoint: one small ASGI program for both hosts, uvicorn and the Azure Functions container."""
+"""The scoring endpoint: one small ASGI program for both hosts, uvicorn and the Azure Functions container.
+
+Written against ASGI itself: a framework's routing and request objects would cost more than reading the rows does.
+"""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from http import HTTPStatus
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
+from edge.body import Columns
 from edge.device import Device
 from edge.errors import Refusal
 from edge.model import Model, ScoringFailed
 
 BODY_BYTES = 16 * 1024 * 1024
+BODY_SECONDS = 30.0  # from the head of a request to the end of its body: nobody may hold a connection for ever
 INLINE_BYTES = 64 * 1024  # a larger batch is scored in a thread, so that small ones need not wait for it
+JSON = b"application/json"
+PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
+SHUT = ((b"connection", b"close"),)  # what is left of a body that nobody reads would be taken for the next request
 _encode = msgspec.json.Encoder().encode
 
-
-def scoring_app(device: Device) -> Starlette:
-    """The endpoint of one device; the device runs while the program does."""
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with device.running():
-            yield
-
-    endpoint = _Endpoint(device)
-    return Starlette(
-        routes=[
-            Route("/score", endpoint.score, methods=["POST"]),
-            Route("/health", endpoint.health),
-            Route("/ready", endpoint.ready),
-            Route("/metrics", endpoint.metrics),
-        ],
-        exception_handlers={HTTPException: _http_error},
-        lifespan=lifespan,
-    )
+type Message = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[Message]]
+type Send = Callable[[Message], Awaitable[None]]
+type Headers = tuple[tuple[bytes, bytes], ...]
 
 
-class _Endpoint:
+class ScoringApp:
+    """The endpoint of one device; the device runs while the program does.
+
+    Args:
+        device: What scores, and what is told about it.
+    """
+
     def __init__(self, device: Device) -> None:
         self._device = device
+        self._gets = {"/health": self._health, "/ready": self._ready, "/metrics": self._metrics}
 
-    async def score(self, request: Request) -> Response:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request, or start and stop with the host.
+
+        Source: ASGI 3.0, HTTP and Lifespan protocols.
+        """
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["path"] == "/score" and scope["method"] == "POST":
+            await self._score(scope, receive, send)
+        else:
+            await self._get(scope, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with self._device.running():
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _score(self, scope: Message, receive: Receive, send: Send) -> None:
         device, model, started = self._device, self._device.serving.model, time.perf_counter()
         try:
-            body = await _body(request)
+            body = await _body(scope["headers"], receive)
             started = time.perf_counter()
             if model is None:
                 raise _no_model()
-            rows, scores = await _scored(model, body)
+            columns, scores = await _scored(model, body)
         except (Refusal, ScoringFailed) as problem:
-            return self._refuse(problem, model, time.perf_counter() - started)
-        reply = _json({"model": model.wanted.model, "version": model.wanted.version, "scores": scores.tolist()})
+            refusal = problem if isinstance(problem, Refusal) else _model_failed(problem)
+            device.refused(model, refusal.code, time.perf_counter() - started)
+            await _refuse(send, refusal)
+            return
+        reply = model.head + _encode(scores.tolist()) + b"}"
         seconds = time.perf_counter() - started
-        device.telemetry.record(model, rows, scores, seconds)
-        device.metrics.answered(len(rows), seconds)
-        return reply
+        await _answer(send, 200, reply)
+        device.answered(model, columns, scores, seconds)
 
-    async def health(self, _: Request) -> Response:
-        return _json({"status": "alive"})
+    async def _get(self, scope: Message, send: Send) -> None:
+        path, method = scope["path"], scope["method"]
+        if path in self._gets and method in ("GET", "HEAD"):
+            await self._gets[path](send)
+        elif path in self._gets or path == "/score":
+            allowed = "POST" if path == "/score" else "GET, HEAD"
+            await _refuse(send, _nothing_here(405, f"{method} {path} is not served"), ((b"allow", allowed.encode()),))
+        else:
+            await _refuse(send, _nothing_here(404, f"there is no {path}"))
 
-    async def ready(self, _: Request) -> Response:
+    async def _health(self, send: Send) -> None:
+        await _answer(send, 200, _encode({"status": "alive"}))
+
+    async def _ready(self, send: Send) -> None:
         model = self._device.serving.model
         if model is None:
-            return _error(_no_model())
-        return _json({"status": "ready", "model": model.wanted.model, "version": model.wanted.version})
+            await _refuse(send, _no_model())
+        else:
+            ready = {"status": "ready", "model": model.wanted.model, "version": model.wanted.version}
+            await _answer(send, 200, _encode(ready))
 
-    async def metrics(self, _: Request) -> Response:
-        return Response(self._device.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    def _refuse(self, problem: Refusal | ScoringFailed, model: Model | None, seconds: float) -> Response:
-        refusal = problem if isinstance(problem, Refusal) else _model_failed(problem)
-        self._device.metrics.refused(refusal.code)
-        if model is not None:
-            self._device.telemetry.fail(model, seconds)
-        return _error(refusal)
+    async def _metrics(self, send: Send) -> None:
+        await _answer(send, 200, self._device.metrics.text(), kind=PROMETHEUS)
 
 
-async def _scored(model: Model, body: bytes) -> tuple[list[Any], NDArray[np.float32]]:
-    def score() -> tuple[list[Any], NDArray[np.float32]]:
-        rows = model.signature.read(body)
-        return rows, model.score(rows)
+async def _scored(model: Model, body: bytes) -> tuple[Columns, NDArray[np.float32]]:
+    def score() -> tuple[Columns, NDArray[np.float32]]:
+        columns = model.signature.read(body)
+        return columns, model.score(columns)
 
     return score() if len(body) <= INLINE_BYTES else await asyncio.to_thread(score)
 
 
-async def _body(request: Request) -> bytes:
-    chunks, size_bytes, more = list[bytes](), 0, True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise Refusal(
-                "the request did not arrive",
-                why="its sender hung up",
-                fix="send it again",
-                status=400,
-                code="INCOMPLETE",
-            )
-        chunks.append(message.get("body", b""))
-        size_bytes, more = size_bytes + len(chunks[-1]), message.get("more_body", False)
-        if size_bytes > BODY_BYTES:
-            raise Refusal(
-                "the request is too large",
-                why=f"a request may have {BODY_BYTES} bytes",
-                fix="split the rows over several requests",
-                status=413,
-                code="TOO_LARGE",
-            )
-    return b"".join(chunks)
+async def _body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
+    _check_headers({name.lower(): value for name, value in headers})
+    chunks, size_bytes = list[bytes](), 0
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise _incomplete("its sender hung up", status=400)
+                chunk: bytes = message.get("body", b"")
+                size_bytes += len(chunk)
+                if size_bytes > BODY_BYTES:
+                    raise _too_large()
+                chunks.append(chunk)
+                if not message.get("more_body", False):
+                    return chunk if len(chunks) == 1 else b"".join(chunks)
+    except TimeoutError:
+        raise _incomplete(f"its body had {BODY_SECONDS:.0f} s to arrive", status=408) from None
 
 
-def _json(content: object, status: int = 200) -> Response:
-    return Response(_encode(content), status, media_type="application/json")
+def _check_headers(headers: dict[bytes, bytes]) -> None:
+    kind = headers.get(b"content-type", JSON).partition(b";")[0].strip().lower()
+    coding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if kind != JSON or coding != b"identity":
+        raise Refusal(
+            "the request's body is of a kind that is not read here",
+            why=f"content-type is {_shown(kind)}, content-encoding {_shown(coding)}",
+            fix="send application/json, not compressed",
+            status=415,
+            code="UNSUPPORTED_MEDIA_TYPE",
+        )
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and (len(length) > len(str(BODY_BYTES)) or int(length) > BODY_BYTES):
+        raise _too_large()
 
 
-def _error(refusal: Refusal) -> Response:
+def _shown(value: bytes) -> str:
+    return repr(value[:100].decode("latin-1"))
+
+
+async def _answer(send: Send, status: int, body: bytes, *, kind: bytes = JSON, more: Headers = ()) -> None:
+    headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse(send: Send, refusal: Refusal, more: Headers = ()) -> None:
     error = {"code": refusal.code, "message": str(refusal)}
     if refusal.field:
         error["field"] = refusal.field
-    return _json({"error": error}, refusal.status)
+    unread = refusal.code in ("TOO_LARGE", "INCOMPLETE", "UNSUPPORTED_MEDIA_TYPE")
+    await _answer(send, refusal.status, _encode({"error": error}), more=SHUT if unread else more)
+
+
+def _too_large() -> Refusal:
+    return Refusal(
+        "the request is too large",
+        why=f"a request may have {BODY_BYTES} bytes",
+        fix="split the rows over several requests",
+        status=413,
+        code="TOO_LARGE",
+    )
+
+
+def _incomplete(why: str, *, status: int) -> Refusal:
+    return Refusal("the request did not arrive", why=why, fix="send it again", status=status, code="INCOMPLETE")
 
 
 def _no_model() -> Refusal:
@@ -144,14 +194,11 @@ def _model_failed(problem: ScoringFailed) -> Refusal:
     return Refusal(problem.what, why=problem.why, fix=problem.fix, status=500, code="MODEL_FAILED")
 
 
-async def _http_error(_: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return _error(
-        Refusal(
-            "there is nothing to answer here",
-            why=str(error),
-            fix="POST /score, GET /health, GET /ready or GET /metrics",
-            status=status,
-            code="NOT_FOUND" if status == HTTPStatus.NOT_FOUND else "NOT_ALLOWED",
-        )
+def _nothing_here(status: int, why: str) -> Refusal:
+    return Refusal(
+        "there is nothing to answer here",
+        why=why,
+        fix="POST /score, GET /health, GET /ready or GET /metrics",
+        status=status,
+        code="NOT_FOUND" if status == 404 else "NOT_ALLOWED",  # noqa: PLR2004 - as HTTP has them
     )

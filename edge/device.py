@@ -5,13 +5,23 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client.core import Metric
 
+from edge.body import Columns
+from edge.hold import Hold
 from edge.hub import Hub
+from edge.keys import Keyring
 from edge.metrics import Metrics, counter, gauge
+from edge.model import Model
 from edge.module import Module
+from edge.outbox import Outbox
+from edge.preparing import Preparation
+from edge.sandbox import Checker
 from edge.serving import Serving
-from edge.settings import Settings
+from edge.settings import MEBIBYTE, Settings
+from edge.shadow import Shadow
 from edge.shelf import Shelf
 from edge.store import Store
 from edge.telemetry import Telemetry
@@ -27,25 +37,58 @@ class Device:
     Args:
         settings: What differs from device to device.
         store: Where models come from.
+        checker: What tries models before they are loaded.
         connect: Makes a fresh connection to the hub.
     """
 
-    def __init__(self, settings: Settings, *, store: Store, connect: Callable[[], Hub]) -> None:
-        changed = asyncio.Event()
-        self.serving = Serving(
-            store=store, shelf=Shelf(settings.model_folder), model_bytes=settings.model_bytes, on_change=self._on_change
+    def __init__(self, settings: Settings, *, store: Store, checker: Checker, connect: Callable[[], Hub]) -> None:
+        changed, keys = asyncio.Event(), Keyring(settings.model_keys)
+        preparation = Preparation(
+            store=store,
+            shelf=Shelf(settings.model_folder, keys),
+            keys=keys,
+            checker=checker,
+            model_bytes=settings.model_bytes,
+        )
+        self.hold = Hold(settings.hold_file, changed.set)
+        self.serving = Serving(preparation, hold=self.hold, on_change=self._on_change)
+        self.shadow = Shadow(preparation, on_change=changed.set)
+        self.outbox = Outbox(
+            settings.model_folder / "telemetry",
+            most_messages=settings.telemetry_messages,
+            most_bytes=settings.telemetry_mebibytes * MEBIBYTE,
         )
         self.telemetry = Telemetry(
             loop=settings.loop,
             every_seconds=settings.telemetry_every_seconds,
             every_rows=settings.telemetry_every_rows,
-            keep_messages=settings.telemetry_messages,
+            outbox=self.outbox,
             on_message=changed.set,
+            shadow=self.shadow.take,
         )
-        self.module = Module(connect=connect, serving=self.serving, telemetry=self.telemetry, changed=changed)
+        self.module = Module(
+            connect=connect,
+            serving=self.serving,
+            shadow=self.shadow,
+            hold=self.hold,
+            outbox=self.outbox,
+            changed=changed,
+        )
         self.metrics = Metrics(self._figures)
         self._changed, self._swaps = changed, 0
         self._parts: asyncio.Task[list[asyncio.Task[None]]] | None = None
+
+    def answered(self, model: Model, columns: Columns, scores: NDArray[np.float32], seconds: float) -> None:
+        """Take note of a request that has its answer already; cheap, because the next one waits."""
+        self.metrics.answered(len(scores), seconds)
+        self.telemetry.record(model, columns, scores, seconds)
+        self.shadow.offer(model, columns, scores)
+
+    def refused(self, model: Model | None, code: str, seconds: float) -> None:
+        """Take note of a request that was turned down."""
+        self.metrics.refused(code)
+        if model is not None:
+            self.telemetry.fail(model, seconds)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -64,23 +107,30 @@ class Device:
 
     async def _start(self) -> list[asyncio.Task[None]]:
         await asyncio.to_thread(self.serving.start_from_disk)
-        return [
-            asyncio.create_task(_kept("telemetry", self.telemetry.run)),
-            asyncio.create_task(_kept("the hub", self.module.run)),
-            asyncio.create_task(_kept("following the twin", self.serving.run)),
-        ]
+        await asyncio.to_thread(self.outbox.open)
+        parts: dict[str, Callable[[], Awaitable[None]]] = {
+            "telemetry": self.telemetry.run,
+            "the hub": self.module.run,
+            "following the twin": self.serving.run,
+            "following the twin's shadow": self.shadow.run,
+            "the shadow": self.shadow.score,
+            "the site's say": self.hold.run,
+        }
+        return [asyncio.create_task(_kept(name, run)) for name, run in parts.items()]
 
     async def _stop(self, parts: list[asyncio.Task[None]]) -> None:
         if not parts:
             return
-        telling, talking, following = parts
+        telling, talking, *others = parts
         parts.clear()
         self.telemetry.stop()
         await telling
         await self.module.stop(talking)
         self.serving.stop()
-        following.cancel()
-        await asyncio.wait([following])
+        self.shadow.stop()
+        for other in others:
+            other.cancel()
+        await asyncio.wait(others)
 
     def _on_change(self) -> None:
         if self.serving.swaps != self._swaps:
@@ -96,8 +146,10 @@ class Device:
             )
         yield gauge("ready", "1 once a model serves.", int(model is not None))
         yield gauge("hub_connected", "1 while connected to IoT Hub.", int(self.module.connected))
-        yield gauge("telemetry_waiting", "Telemetry messages that wait for the hub.", self.telemetry.waiting)
-        yield counter("telemetry_dropped", "Telemetry messages dropped, the hub being away.", self.telemetry.dropped)
+        yield gauge("telemetry_waiting", "Telemetry messages that wait for the hub.", len(self.outbox))
+        yield counter("telemetry_dropped", "Telemetry messages dropped, the hub being away.", self.outbox.dropped)
+        yield gauge("switchable", "1 while the site lets the model change.", int(self.hold.switchable))
+        yield counter("shadow_rows_left_out", "Rows that a shadow had no time for.", self.shadow.left_out)
         yield counter("swaps", "Models taken over.", self.serving.swaps)
         longest = self.serving.pauses.longest_seconds
         yield gauge("pause_seconds", "Longest pause of the event loop while a candidate was prepared.", longest)

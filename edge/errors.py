@@ -4,6 +4,7 @@ EdgeError
 ├── Misconfigured  a setting is wrong: the program does not start until a person changes it
 ├── Unfit          this candidate model will never do: the old one keeps serving, the twin says why
 ├── Away           the cloud is out of reach right now: try again by itself
+│   └── Changed    a file is another one than that whose first half is here: start it anew
 └── Refusal        one HTTP request is answered with a typed error
 """
 
@@ -39,6 +40,10 @@ class Unfit(EdgeError):
 
 class Away(EdgeError):
     """The hub or the store did not answer; the same thing may work later."""
+
+
+class Changed(Away):
+    """A file changed between two parts of it; what is here of it is worthless."""
 
 
 class Refusal(EdgeError):

@@ -1,10 +1,12 @@
 """The device's line to IoT Hub: a port in its own words, and Microsoft's module client behind it."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-from azure.iot.device import Message, exceptions
+from azure.iot.device import Message, MethodRequest, MethodResponse, exceptions
 from azure.iot.device.aio import IoTHubModuleClient
 
 from edge.errors import Away, Misconfigured
@@ -15,12 +17,33 @@ ANSWER_SECONDS = 30.0  # the SDK waits for ever for some acknowledgements
 GOODBYE_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 30
 
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a direct method answers.
+
+    Args:
+        status: As in HTTP.
+        payload: JSON.
+    """
+
+    status: int
+    payload: Document
+
+
+type OnMethod = Callable[[str, object], Awaitable[Answer]]
+"""Carries out a direct method, given its name and payload; never fails."""
+
 
 class Hub(Protocol):
     """One connection to the hub, from `open` to the first Away; never reused after it."""
 
-    async def open(self, *, on_desired: Callable[[Document], None], on_lost: Callable[[], None]) -> None:
-        """Connect and subscribe; both callbacks arrive on the caller's event loop.
+    async def open(
+        self, *, on_desired: Callable[[Document], None], on_method: OnMethod, on_lost: Callable[[], None]
+    ) -> None:
+        """Connect and subscribe; the callbacks arrive on the caller's event loop.
 
         Raises:
             Away: The hub cannot be reached or does not let this module in.
@@ -43,8 +66,8 @@ class Hub(Protocol):
         """
         ...
 
-    async def send(self, message: bytes) -> None:
-        """Send one telemetry message, UTF-8 JSON.
+    async def send(self, message: bytes, *, id: str) -> None:  # noqa: A002 - what the hub calls it
+        """Send one telemetry message, UTF-8 JSON, to the output `telemetry`: the deployment's routes lead on.
 
         Raises:
             Away: No acknowledgement; it may have arrived nevertheless.
@@ -95,7 +118,9 @@ class EdgeHub:
                 fix="let the IoT Edge runtime start this module, or set EdgeHubConnectionString",
             ) from error
 
-    async def open(self, *, on_desired: Callable[[Document], None], on_lost: Callable[[], None]) -> None:
+    async def open(
+        self, *, on_desired: Callable[[Document], None], on_method: OnMethod, on_lost: Callable[[], None]
+    ) -> None:
         """Connect and subscribe; see Hub."""
         loop = asyncio.get_running_loop()
 
@@ -106,13 +131,17 @@ class EdgeHub:
             if not self._client.connected:
                 loop.call_soon_threadsafe(on_lost)
 
+        def method(request: MethodRequest) -> None:
+            asyncio.run_coroutine_threadsafe(self._carry_out(request, on_method), loop)
+
         def subscribe() -> None:
             self._client.on_connection_state_change = state
             self._client.on_twin_desired_properties_patch_received = desired
+            self._client.on_method_request_received = method
 
         await _answered("connect", self._client.connect())
-        # The setter blocks until the hub has acknowledged the subscription: never on the event loop.
-        await _answered("subscribe to desired properties", asyncio.to_thread(subscribe))
+        # The setters block until the hub has acknowledged the subscription: never on the event loop.
+        await _answered("take subscriptions", asyncio.to_thread(subscribe))
 
     async def twin(self) -> Document:
         """The desired properties in full; see Hub."""
@@ -123,10 +152,18 @@ class EdgeHub:
         """Merge into the reported properties; see Hub."""
         await _answered("take reported properties", self._client.patch_twin_reported_properties(properties))
 
-    async def send(self, message: bytes) -> None:
+    async def send(self, message: bytes, *, id: str) -> None:  # noqa: A002 - likewise
         """Send one telemetry message; see Hub."""
-        wire = Message(message.decode(), content_encoding="utf-8", content_type="application/json")
+        wire = Message(message.decode(), message_id=id, content_encoding="utf-8", content_type="application/json")
         await _answered("take a telemetry message", self._client.send_message_to_output(wire, OUTPUT))
+
+    async def _carry_out(self, request: MethodRequest, on_method: OnMethod) -> None:
+        answer = await on_method(request.name, request.payload)
+        response = MethodResponse.create_from_method_request(request, answer.status, answer.payload)
+        try:
+            await _answered("take a method's answer", self._client.send_method_response(response))
+        except Away as away:
+            log.warning("%s", away.reason)
 
     async def close(self) -> None:
         """Hang up; see Hub."""

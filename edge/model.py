@@ -1,7 +1,7 @@
 """A loaded model: checked, warmed, immutable, ready to be swapped in by one reference assignment."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import Annotated, Any
 
 import msgspec
@@ -11,8 +11,8 @@ from msgspec import Meta, Struct
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from edge.body import Columns
 from edge.errors import EdgeError, Unfit
-from edge.onnx_wire import refuse_external_data
 from edge.shelf import Contents
 from edge.signature import Signature, read_signature
 from edge.wanted import Wanted
@@ -26,6 +26,7 @@ RUNTIME_ERRORS: tuple[type[Exception], ...] = (  # onnxruntime's exceptions shar
     *(error for error in vars(ort_errors).values() if isinstance(error, type) and issubclass(error, Exception)),
     RuntimeError,
     ValueError,
+    MemoryError,
 )
 
 
@@ -50,15 +51,17 @@ class Model:
         signature: What its rows look like.
         profile: The reference its sketches are made with.
         session: The graph, loaded.
+        head: How each of its answers begins, as JSON; the scores follow.
     """
 
     wanted: Wanted
     signature: Signature
     profile: Profile
     session: ort.InferenceSession
+    head: bytes
 
-    def score(self, rows: Sequence[Any]) -> NDArray[np.float32]:
-        """Score rows that this model's signature has read.
+    def score(self, columns: Columns) -> NDArray[np.float32]:
+        """Score columns that this model's signature has read.
 
         Returns:
             One score per row, shape (rows,).
@@ -66,12 +69,12 @@ class Model:
         Raises:
             ScoringFailed: The graph itself failed.
         """
-        output, tensor = self.signature.document.output, self.signature.tensor(rows)
+        output, tensor = self.signature.document.output, self.signature.tensor(columns)
         try:
             scores = self.session.run([output.name], {self.signature.document.input: tensor})[0]
         except RUNTIME_ERRORS as error:
             raise ScoringFailed(
-                f"model {self.wanted.model}:{self.wanted.version} could not score {len(rows)} rows",
+                f"model {self.wanted} could not score {len(tensor)} rows",
                 why=str(error),
                 fix="compare the rows with samples.json; if they look alike, roll the model back",
             ) from error
@@ -79,16 +82,33 @@ class Model:
         return column
 
 
-def check_model(contents: Contents, wanted: Wanted) -> tuple[Signature, Profile]:
-    """Check what can be checked without running anything: stands alone, and its files belong together.
+def load_model(contents: Contents, wanted: Wanted) -> Model:
+    """Load a model, warm it, and compare its scores with those it gave at training.
 
     Raises:
-        Unfit: A file is unusable, or the files do not belong together.
+        Unfit: A file is unusable, the files do not belong together, the graph does not load or does not go with its
+            signature, or it scores differently here.
     """
-    refuse_external_data(contents["model.onnx"])
-    signature = read_signature(contents["signature.json"])
+    signature, profile = read_signature(contents["signature.json"]), _profile(contents["profile.json"], wanted)
+    _compare_features(signature, profile)
+    head = f'{{"model":"{wanted.model}","version":"{wanted.version}","scores":'.encode()  # names need no escapes
+    model = Model(wanted, signature, profile, _session(contents["model.onnx"]), head)
+    _compare_graph(model)
     try:
-        profile = Profile.from_json(contents["profile.json"].decode())
+        samples = msgspec.json.decode(contents["samples.json"], type=Samples)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise Unfit(
+            "the model's samples.json cannot be read", why=str(problem), fix="train the model again"
+        ) from problem
+    columns = signature.convert(samples.rows)
+    _compare_scores(model, columns, samples)
+    _warm(model, columns)
+    return model
+
+
+def _profile(text: bytes, wanted: Wanted) -> Profile:
+    try:
+        profile = Profile.from_json(text.decode())
     except ValueError as problem:
         raise Unfit(
             "the model's profile.json cannot be read", why=str(problem), fix="train the model again"
@@ -99,28 +119,7 @@ def check_model(contents: Contents, wanted: Wanted) -> tuple[Signature, Profile]
             why=f"profile.json has hash {profile.hash}, the twin says {wanted.profile}",
             fix="deploy the profile hash that was registered with the model",
         )
-    _compare_features(signature, profile)
-    return signature, profile
-
-
-def load_model(contents: Contents, wanted: Wanted, signature: Signature, profile: Profile) -> Model:
-    """Load a checked model, warm it, and compare its scores with those it gave at training.
-
-    Raises:
-        Unfit: The graph does not load, does not go with its signature, or scores differently here.
-    """
-    model = Model(wanted, signature, profile, _session(contents["model.onnx"]))
-    _compare_graph(model)
-    try:
-        samples = msgspec.json.decode(contents["samples.json"], type=Samples)
-    except msgspec.DecodeError as problem:
-        raise Unfit(
-            "the model's samples.json cannot be read", why=str(problem), fix="train the model again"
-        ) from problem
-    rows = signature.rows(samples.rows)
-    _compare_scores(model, rows, samples)
-    _warm(model, rows)
-    return model
+    return profile
 
 
 def _session(model: bytes) -> ort.InferenceSession:
@@ -139,24 +138,24 @@ def _session(model: bytes) -> ort.InferenceSession:
 
 
 def _compare_graph(model: Model) -> None:
-    document = model.signature.document
+    document, features = model.signature.document, len(model.signature.kinds)
     inputs = [(entry.name, entry.type, entry.shape[1:]) for entry in model.session.get_inputs()]
     if inputs not in (
-        [(document.input, "tensor(float)", [len(model.signature.names)])],
+        [(document.input, "tensor(float)", [features])],
         [(document.input, "tensor(float)", [None])],
     ) or document.output.name not in {entry.name for entry in model.session.get_outputs()}:
         raise Unfit(
             "the model's graph does not go with its signature",
             why=f"its inputs are {inputs}, its outputs {[entry.name for entry in model.session.get_outputs()]}",
-            fix=f"export one float input {document.input!r} of {len(model.signature.names)} columns "
+            fix=f"export one float input {document.input!r} of {features} columns "
             f"and an output {document.output.name!r}",
         )
 
 
-def _compare_scores(model: Model, rows: Sequence[Any], samples: Samples) -> None:
+def _compare_scores(model: Model, columns: Columns, samples: Samples) -> None:
     try:
-        scores = model.score(rows)
-    except (ScoringFailed, IndexError) as problem:
+        scores = model.score(columns)
+    except (ScoringFailed, IndexError, TypeError) as problem:
         raise Unfit(
             "the model cannot score its own samples", why=str(problem), fix="train the model again"
         ) from problem
@@ -172,7 +171,7 @@ def _compare_scores(model: Model, rows: Sequence[Any], samples: Samples) -> None
 
 
 def _compare_features(signature: Signature, profile: Profile) -> None:
-    kinds = {feature.name: feature.kind for feature in signature.document.features}
+    kinds = signature.kinds
     profiled = {
         feature.name: "category" if isinstance(feature, CategoryFeature) else "number" for feature in profile.features
     }
@@ -185,7 +184,7 @@ def _compare_features(signature: Signature, profile: Profile) -> None:
         )
 
 
-def _warm(model: Model, rows: Sequence[Any]) -> None:
+def _warm(model: Model, columns: Columns) -> None:
     for count in WARM_ROWS:
-        batch = [rows[index % len(rows)] for index in range(count)]
-        Sketch(model.profile).add(model.signature.columns(batch), model.score(batch))
+        batch = tuple(tuple(islice(cycle(column), count)) for column in columns)
+        Sketch(model.profile).add(model.signature.named(batch), model.score(batch))

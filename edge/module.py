@@ -9,9 +9,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from edge.errors import Away, Unfit
+from edge.following import Candidate, Following
+from edge.hold import Hold
 from edge.hub import Hub
-from edge.serving import Candidate, Serving
-from edge.telemetry import Telemetry
+from edge.methods import Methods
+from edge.outbox import Outbox
+from edge.serving import Serving
+from edge.shadow import Shadow
 from edge.twin import Desired, Document
 from edge.wanted import read_wanted
 
@@ -28,15 +32,26 @@ class Module:
     Args:
         connect: Makes a fresh connection.
         serving: What is told which model to serve.
-        telemetry: Where messages wait.
-        changed: Set by `serving` and `telemetry` when there is something to send.
+        shadow: What is told which model to try silently.
+        hold: Whether the site lets the model change.
+        outbox: Where messages wait.
+        changed: Set by all of them when there is something to send.
     """
 
     def __init__(
-        self, *, connect: Callable[[], Hub], serving: Serving, telemetry: Telemetry, changed: asyncio.Event
+        self,
+        *,
+        connect: Callable[[], Hub],
+        serving: Serving,
+        shadow: Shadow,
+        hold: Hold,
+        outbox: Outbox,
+        changed: asyncio.Event,
     ) -> None:
         self.connected = False
-        self._connect, self._serving, self._telemetry, self._changed = connect, serving, telemetry, changed
+        self._connect, self._serving, self._shadow = connect, serving, shadow
+        self._outbox, self._changed = outbox, changed
+        self._methods = Methods(serving=serving, shadow=shadow, hold=hold, outbox=outbox, reread=self._read_again)
         self._desired = Desired()
         self._reported: Document | None = None
         self._reread = self._lost = self._stopping = False
@@ -69,7 +84,7 @@ class Module:
         hub = self._connect()
         try:
             self._desired, self._lost, self._reread = Desired(), False, False
-            await hub.open(on_desired=self._on_desired, on_lost=self._on_lost)
+            await hub.open(on_desired=self._on_desired, on_method=self._methods, on_lost=self._on_lost)
             self.connected, self._reported = True, None
             await self._read(hub)
             while True:
@@ -101,54 +116,32 @@ class Module:
         self._ask()
 
     async def _send(self, hub: Hub) -> None:
-        state = self._state()
+        state = self._methods.reported()
         if state != self._reported:
             await hub.report(state)
             self._reported = state
-        while self._telemetry.waiting:
-            await self._send_oldest(hub)
-
-    async def _send_oldest(self, hub: Hub) -> None:
-        message, sent = self._telemetry.take(), False
-        try:
-            await hub.send(message)
-            sent = True
-        finally:
-            if not sent:  # also when cancelled; the cloud tells a repeated message by its epoch and sequence
-                self._telemetry.put_back(message)
-
-    def _state(self) -> Document:
-        model, candidate = self._serving.model, self._serving.candidate
-        return {
-            "model": model
-            and {
-                "model": model.wanted.model,
-                "version": model.wanted.version,
-                "sha256": model.wanted.sha256,
-                "state": "serving",
-            },
-            "candidate": candidate
-            and {"version": candidate.version, "state": candidate.state, "reason": candidate.reason},
-        }
+        while waiting := await asyncio.to_thread(self._outbox.oldest):
+            id_, message = waiting
+            await hub.send(message, id=id_)  # it stays if this fails; the cloud tells a repeated one by its sequence
+            await asyncio.to_thread(self._outbox.done, id_)
 
     def _on_desired(self, patch: Document) -> None:
         if self._desired.merge(patch):
             self._ask()
         else:
-            self._reread = True
-            self._changed.set()
+            self._read_again()
+
+    def _read_again(self) -> None:
+        self._reread = True
+        self._changed.set()
 
     def _on_lost(self) -> None:
         self._lost = True
         self._changed.set()
 
     def _ask(self) -> None:
-        desired = self._desired.model
-        try:
-            self._serving.ask(read_wanted(desired))
-        except Unfit as problem:
-            version = desired.get("version", "") if isinstance(desired, dict) else ""
-            self._serving.ask(Candidate(str(version), "failed", problem.reason))
+        _ask(self._serving, self._desired.model, name="model")
+        _ask(self._shadow, self._desired.shadow, name="shadow")
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -156,3 +149,11 @@ class Module:
                 while not self._stopping:
                     self._changed.clear()
                     await self._changed.wait()
+
+
+def _ask(following: Following, desired: object, *, name: str) -> None:
+    try:
+        following.ask(read_wanted(desired, name=name))
+    except Unfit as problem:
+        version = desired.get("version", "") if isinstance(desired, dict) else ""
+        following.ask(Candidate(str(version), "failed", problem.reason))

@@ -1,9 +1,10 @@
-"""Model files: which ones there are, how they prove themselves, and the last two versions on this device's disk."""
+"""The models on this device's disk: what arrives, what served last, and how files prove what they claim to be."""
 
 import hashlib
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge.errors import Unfit
-from edge.store import Store
+from edge.keys import Keyring
 from edge.wanted import Wanted
 
-LIST = "files.json"
+LIST, SIGNATURE = "files.json", "files.sig"
 FILES = ("model.onnx", "signature.json", "profile.json", "samples.json")
-LIST_BYTES = 64 * 1024
 KEPT = 2  # what serves and what served before it
+_OURS = re.compile(r"\.?[0-9a-f]{64}\Z")  # a model's folder; with a dot while it arrives
 
 Contents = Mapping[str, bytes]
 
@@ -30,85 +31,96 @@ class File(Struct, frozen=True):
 
 
 class Listing(Struct, frozen=True):
-    """The file files.json."""
+    """The file files.json; the signature covers it, so a model cannot be passed off as another version of itself."""
 
     files: dict[str, File]
+    model: str | None = None
+    version: str | None = None
 
 
-def fetch(wanted: Wanted, *, store: Store, at_most_bytes: int, keep_going: Callable[[], None]) -> Contents:
-    """Fetch a model's files and check each against the chain of checksums that starts in the twin.
+def read_listing(content: bytes, signature: bytes | None, wanted: Wanted, keys: Keyring, *, newcomer: bool) -> Listing:
+    """Check the first link of the chain: the twin vouches for files.json, and so does a key that this device trusts.
 
     Args:
+        content: Content of files.json.
+        signature: Content of files.sig; None if signatures are off.
         wanted: The model asked for.
-        store: Where its files are.
-        at_most_bytes: The largest single file this device takes.
-        keep_going: Called after each chunk; raises what should end the fetch.
-
-    Returns:
-        File name → content, files.json included.
+        keys: Whose models this device takes.
+        newcomer: Whether the model has yet to take over.
 
     Raises:
-        Unfit: A file is missing, too large, not what its checksum says, or of another kind.
-        Away: The store does not answer.
+        Unfit: A link does not hold.
     """
-
-    def read(name: str, size_bytes: int, *, exactly: bool) -> bytes:
-        return _collect(store.read(wanted.url, name), name, size_bytes, exactly=exactly, keep_going=keep_going)
-
-    listing = read(LIST, LIST_BYTES, exactly=False)
-    files = _listed(listing, wanted)
-    too_large = {name: file.size_bytes for name, file in files.items() if file.size_bytes > at_most_bytes}
-    if too_large:
+    found = hashlib.sha256(content).hexdigest()
+    if found != wanted.sha256:
+        raise broken(LIST, found, wanted.sha256)
+    if signature is not None:
+        keys.verify(content, signature, newcomer=newcomer)
+    try:
+        listing = msgspec.json.decode(content, type=Listing)
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:
         raise Unfit(
-            "the model is too large for this device",
-            why=f"{too_large} bytes, and a file may have {at_most_bytes}",
-            fix="train a smaller model, or raise the setting MODEL_MEBIBYTES",
+            "the model's files.json cannot be read", why=str(problem), fix="promote the model again"
+        ) from problem
+    _compare_names(listing, wanted, signed=signature is not None)
+    if set(listing.files) != set(FILES):
+        raise Unfit(
+            "the model does not consist of the files a device loads",
+            why=f"files.json lists {sorted(listing.files)}",
+            fix=f"a model is exactly {sorted(FILES)}; pickles and other formats are never loaded",
         )
-    contents = {LIST: listing} | {name: read(name, file.size_bytes, exactly=True) for name, file in files.items()}
-    check(contents, wanted)
-    return contents
+    return listing
 
 
-def check(contents: Contents, wanted: Wanted) -> None:
-    """Check files against the chain of checksums: the twin vouches for files.json, files.json for the rest.
+def check(contents: Contents, listing: Listing) -> None:
+    """Check the rest of the chain: files.json vouches for every other file.
 
     Raises:
-        Unfit: A link of the chain does not hold; the file is named.
+        Unfit: A file is not the one that is listed; it is named.
     """
-    for name, file in _listed(contents[LIST], wanted).items():
+    for name, file in listing.files.items():
         found = hashlib.sha256(contents[name]).hexdigest()
         if found != file.sha256:
-            raise _broken(name, found, file.sha256)
+            raise broken(name, found, file.sha256)
 
 
 class Shelf:
-    """The last two models of this device, on disk.
+    """The models of one device, on disk.
 
     Args:
         folder: Where they are kept; made if need be.
+        keys: Whose models this device takes.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, keys: Keyring) -> None:
+        self._folder, self._keys = folder, keys
+        self.wanted: dict[str, str] = {}  # slot -> sha256 of a model that may be arriving, and must not be tidied away
 
-    def put(self, wanted: Wanted, contents: Contents) -> None:
-        """Keep a model's files; whole or not at all."""
+    def arriving(self, wanted: Wanted) -> Path:
+        """The folder that a model's files arrive in, possibly over several tries."""
+        folder = self._folder / f".{wanted.sha256}"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def give_up(self, wanted: Wanted) -> None:
+        """Forget what has arrived of a model."""
+        shutil.rmtree(self._folder / f".{wanted.sha256}", ignore_errors=True)
+
+    def settle(self, wanted: Wanted) -> None:
+        """Keep a model that has arrived as a whole and passed every check."""
         target = self._folder / wanted.sha256
-        arriving = self._folder / f".{wanted.sha256}"
-        shutil.rmtree(arriving, ignore_errors=True)
-        arriving.mkdir(parents=True)
-        for name, content in contents.items():
-            _write(arriving / name, content)
         shutil.rmtree(target, ignore_errors=True)  # there only if it was damaged
-        arriving.rename(target)
-        _sync(self._folder)
+        self.arriving(wanted).rename(target)
+        sync(self._folder)
 
     def take(self, wanted: Wanted) -> Contents | None:
-        """The files of a model, if they are here and still what their checksums say."""
+        """The files of a model, if they are here, still what their checksums say, and signed by a key that is known."""
         folder = self._folder / wanted.sha256
+        names = (LIST, *FILES, *((SIGNATURE,) if self._keys.required else ()))
         try:
-            contents = {name: (folder / name).read_bytes() for name in (LIST, *FILES)}
-            check(contents, wanted)
+            contents = {name: (folder / name).read_bytes() for name in names}
+            listing = read_listing(contents[LIST], contents.get(SIGNATURE), wanted, self._keys, newcomer=False)
+            check(contents, listing)
         except (OSError, Unfit):
             return None
         return contents
@@ -116,15 +128,8 @@ class Shelf:
     def remember(self, wanted: Wanted) -> None:
         """Make this the model to start with, and forget all but the one before it."""
         kept = [wanted, *(other for other in self.served() if other.sha256 != wanted.sha256)][:KEPT]
-        self._folder.mkdir(parents=True, exist_ok=True)
-        arriving = self._folder / ".served.json"
-        _write(arriving, msgspec.json.encode(kept))
-        arriving.rename(self._folder / "served.json")
-        _sync(self._folder)
-        names = {model.sha256 for model in kept}
-        for folder in self._folder.iterdir():
-            if folder.is_dir() and folder.name not in names:
-                shutil.rmtree(folder, ignore_errors=True)
+        self._save("served.json", msgspec.json.encode(kept))
+        self._tidy({model.sha256 for model in kept} | set(self.wanted.values()))
 
     def served(self) -> list[Wanted]:
         """The models that served last, newest first; empty when there is none or the list cannot be read."""
@@ -133,45 +138,34 @@ class Shelf:
         except (OSError, msgspec.DecodeError):
             return []
 
+    def shun(self, wanted: Wanted | None) -> None:
+        """Remember over a restart which model this device was rolled back from; None forgets it."""
+        if wanted is None:
+            (self._folder / "shunned.json").unlink(missing_ok=True)
+        else:
+            self._save("shunned.json", msgspec.json.encode(wanted))
 
-def _listed(listing: bytes, wanted: Wanted) -> dict[str, File]:
-    found = hashlib.sha256(listing).hexdigest()
-    if found != wanted.sha256:
-        raise _broken(LIST, found, wanted.sha256)
-    try:
-        files = msgspec.json.decode(listing, type=Listing).files
-    except msgspec.DecodeError as problem:
-        raise Unfit(
-            "the model's files.json cannot be read", why=str(problem), fix="promote the model again"
-        ) from problem
-    if set(files) != set(FILES):
-        raise Unfit(
-            "the model does not consist of the files a device loads",
-            why=f"files.json lists {sorted(files)}",
-            fix=f"a model is exactly {sorted(FILES)}; pickles and other formats are never loaded",
-        )
-    return files
+    def shunned(self) -> Wanted | None:
+        """The model this device was rolled back from."""
+        try:
+            return msgspec.json.decode((self._folder / "shunned.json").read_bytes(), type=Wanted)
+        except (OSError, msgspec.DecodeError):
+            return None
 
+    def _save(self, name: str, content: bytes) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write(self._folder / f".{name}", content)
+        (self._folder / f".{name}").rename(self._folder / name)
+        sync(self._folder)
 
-def _collect(
-    chunks: Iterator[bytes], name: str, size_bytes: int, *, exactly: bool, keep_going: Callable[[], None]
-) -> bytes:
-    content = bytearray()
-    for chunk in chunks:
-        keep_going()
-        content += chunk
-        if len(content) > size_bytes:
-            raise Unfit(
-                f"{name} is larger than it may be",
-                why=f"more than {size_bytes} bytes arrived",
-                fix="promote the model again",
-            )
-    if exactly and len(content) != size_bytes:
-        raise _broken(name, f"{len(content)} bytes", f"{size_bytes} bytes")
-    return bytes(content)
+    def _tidy(self, spared: set[str]) -> None:
+        for folder in self._folder.iterdir():
+            if _OURS.match(folder.name) and folder.name.removeprefix(".") not in spared:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
-def _broken(name: str, found: str, expected: str) -> Unfit:
+def broken(name: str, found: str, expected: str) -> Unfit:
+    """A file is not the one that its checksum is of."""
     return Unfit(
         f"{name} is not the file that was promoted",
         why=f"it has {found}, expected {expected}",
@@ -179,16 +173,29 @@ def _broken(name: str, found: str, expected: str) -> Unfit:
     )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
+    """Write a file so that it is on the disk when this returns."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Make renames within a folder outlive a loss of power."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _compare_names(listing: Listing, wanted: Wanted, *, signed: bool) -> None:
+    names = (listing.model, listing.version)
+    if names == (wanted.model, wanted.version) or (names == (None, None) and not signed):
+        return
+    raise Unfit(
+        "the model is not the one the twin names",
+        why=f"its files.json is that of {listing.model}:{listing.version}, and the twin asks for {wanted}",
+        fix="correct the deployment; somebody may be passing off an old model as a new one",
+    )

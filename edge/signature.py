@@ -1,27 +1,23 @@
-"""What one row must look like, and how rows become the tensor a model's graph takes."""
+"""What a model takes and gives, and how columns of values become the tensor its graph takes."""
 
-import re
 import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from itertools import repeat
 from struct import Struct
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
 from msgspec import Meta
-from msgspec.structs import astuple
 from numpy.typing import NDArray
 
-from edge.errors import Refusal, Unfit
+from edge.body import Columns, Reader
+from edge.errors import Unfit
 
-ROWS = 10_000  # per request; more is a batch job, not an edge device's question
-FLOAT32_MAX = float(np.finfo(np.float32).max)  # the tensor is float32: anything larger would become infinity
 MISSING = float("nan")
 
-_Number = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)] | None
 _Name = Annotated[str, Meta(min_length=1, max_length=200)]
-_PLACE = re.compile(r"^(?P<why>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
-_FIELD = re.compile(r"field `(?P<name>[^`]*)`")
 
 
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,77 +56,26 @@ class Signature:
     def __init__(self, document: Document) -> None:
         _check(document.features)
         self.document = document
-        self.names = tuple(feature.name for feature in document.features)
+        self.kinds: dict[str, str] = {feature.name: feature.kind for feature in document.features}
         self._codes = tuple(_codes(feature) for feature in document.features)
-        self._row = _row_type(document.features)
-        batch = msgspec.defstruct("Batch", [("rows", list[self._row])], forbid_unknown_fields=True)  # type: ignore[name-defined] # the type is made from the file
-        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(self._row)
-        self._many: msgspec.json.Decoder[Any] = msgspec.json.Decoder(batch)
+        self._reader = Reader(self.kinds)
+        self.read, self.convert = self._reader.read, self._reader.convert
 
-    def read(self, body: bytes) -> list[Any]:
-        """Rows of a request: `{"rows": [...]}`, or one bare row.
+    def named(self, columns: Columns) -> dict[str, Sequence[object]]:
+        """The columns by name."""
+        return dict(zip(self.kinds, columns, strict=True))
 
-        Raises:
-            Refusal: Status 400 or 413, naming the row and the field.
-        """
-        try:
-            rows: list[Any] = self._many.decode(body)
-        except msgspec.ValidationError as problem:
-            rows = [self._bare(body, problem)]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-            _refuse_text(problem)
-        else:
-            rows = rows.rows  # type: ignore[attr-defined] # a Batch, made above
-        if not 1 <= len(rows) <= ROWS:
-            raise Refusal(
-                f"{len(rows)} rows cannot be scored in one request",
-                why=f"a request holds 1 to {ROWS} rows",
-                fix="split the rows over several requests",
-                status=413 if rows else 400,
-                code="TOO_MANY_ROWS" if rows else "NO_ROWS",
-                field="rows",
-            )
-        return rows
-
-    def rows(self, documents: object) -> list[Any]:
-        """Rows that are plain dicts already, such as those of samples.json.
-
-        Raises:
-            Unfit: A row does not go with this signature.
-        """
-        try:
-            return msgspec.convert(documents, list[self._row])  # type: ignore[name-defined] # the type is made from the file
-        except msgspec.ValidationError as problem:
-            raise Unfit(
-                "the model's sample rows do not go with its signature",
-                why=str(problem),
-                fix="write samples.json and signature.json in the same training run",
-            ) from problem
-
-    def columns(self, rows: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
-        """The rows turned on their side: feature name → one value per row, None where missing."""
-        return dict(zip(self.names, zip(*map(astuple, rows), strict=True), strict=True))
-
-    def tensor(self, rows: Sequence[Any]) -> NDArray[np.float32]:
-        """The rows as the graph takes them, shape (rows, features); a missing number and an unseen category are NaN."""
-        pack = Struct(f"={len(rows)}f").pack  # a third of the time that numpy takes to read a column of Python floats
+    def tensor(self, columns: Columns) -> NDArray[np.float32]:
+        """The columns as the graph takes them, shape (rows, features); a missing number, an unseen category are NaN."""
+        rows = len(columns[0])
+        pack = _packer(rows)  # a third of the time that numpy takes to read a column of Python floats
         packed = b"".join(
             [
-                _packed(column, pack) if codes is None else pack(*map(codes.__getitem__, column))
-                for codes, column in zip(self._codes, zip(*map(astuple, rows), strict=True), strict=True)
+                _packed(column, pack) if codes is None else pack(*map(codes.get, column, repeat(MISSING)))
+                for codes, column in zip(self._codes, columns, strict=True)
             ]
         )
-        return np.ascontiguousarray(np.frombuffer(packed, np.float32).reshape(len(self.names), len(rows)).T)
-
-    def _bare(self, body: bytes, problem: msgspec.ValidationError) -> Any:  # noqa: ANN401 - the row's type is made at run time
-        why, path = _parts(problem)
-        stranger = _FIELD.search(why)
-        if path or not stranger or stranger["name"] not in self.names:
-            _refuse_row(problem)  # no feature at the top level, hence not meant as one bare row
-        try:
-            return self._one.decode(body)
-        except msgspec.ValidationError as closer:
-            _refuse_row(closer)
+        return np.ascontiguousarray(np.frombuffer(packed, np.float32).reshape(len(columns), rows).T)
 
 
 def read_signature(text: bytes) -> Signature:
@@ -161,59 +106,19 @@ def _check(features: Sequence[Feature]) -> None:
         )
 
 
-class _Codes(dict[str | None, float]):
-    """What a category's value is in the tensor; what was not seen at training is missing."""
-
-    def __missing__(self, _: str | None) -> float:
-        return MISSING
-
-
-def _codes(feature: Feature) -> _Codes | None:
+def _codes(feature: Feature) -> dict[str | None, float] | None:
     if feature.categories is None:
         return None
-    return _Codes({value: float(code) for code, value in enumerate(feature.categories)})
+    return {value: float(code) for code, value in enumerate(feature.categories)}
+
+
+@lru_cache(maxsize=64)
+def _packer(rows: int) -> Callable[..., bytes]:
+    return Struct(f"={rows}f").pack
 
 
 def _packed(column: Sequence[float | None], pack: Callable[..., bytes]) -> bytes:
     try:
         return pack(*column)
     except struct.error:  # some are missing
-        return pack(*[MISSING if value is None else value for value in column])
-
-
-def _row_type(features: Sequence[Feature]) -> Any:  # noqa: ANN401 - a Struct type that exists only at run time
-    fields = [
-        (f"f{index}", _Number if feature.kind == "number" else str | None) for index, feature in enumerate(features)
-    ]
-    rename = {f"f{index}": feature.name for index, feature in enumerate(features)}
-    # gc=False: rows hold only numbers and text, so the collector need not visit thousands of them.
-    return msgspec.defstruct("Row", fields, rename=rename, forbid_unknown_fields=True, frozen=True, gc=False)
-
-
-def _parts(problem: msgspec.ValidationError) -> tuple[str, str]:
-    parts = _PLACE.match(str(problem))
-    return (parts["why"], parts["path"] or "") if parts else (str(problem), "")
-
-
-def _refuse_row(problem: msgspec.ValidationError) -> NoReturn:
-    why, path = _parts(problem)
-    name = _FIELD.search(why)
-    field = ".".join(part for part in (path.removeprefix("$").lstrip("."), name["name"] if name else "") if part)
-    raise Refusal(
-        f"the request does not go with the model's signature at {field or 'its top level'}",
-        why=why,
-        fix='send {"rows": [{...}]} with every feature in each row; null stands for a missing value',
-        status=400,
-        code="BAD_ROW",
-        field=field or None,
-    ) from problem
-
-
-def _refuse_text(problem: Exception) -> NoReturn:
-    raise Refusal(
-        "the request is not JSON",
-        why=str(problem),
-        fix="send UTF-8 JSON; NaN and Infinity are no JSON numbers: null stands for a missing value",
-        status=400,
-        code="BAD_JSON",
-    ) from problem
+        return np.array(column, np.float32).tobytes()

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import (
     AzureError,
@@ -16,7 +18,7 @@ from azure.core.exceptions import (
 from azure.identity import DefaultAzureCredential
 from azure.storage.blob import ContainerClient
 
-from edge.errors import Away, Unfit
+from edge.errors import Away, Changed, Unfit
 
 CHUNK_BYTES = 4 * 1024 * 1024
 _INSIDE = re.compile(
@@ -25,18 +27,34 @@ _INSIDE = re.compile(
 _SERVER_ERROR, _TOO_MANY, _TIMEOUT = 500, 429, 408
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file from some byte on.
+
+    Args:
+        etag: Names the state of the file that is read.
+        chunks: Its content, in order; reading them raises what `Store.read` raises.
+    """
+
+    etag: str
+    chunks: Iterator[bytes]
+
+
 class Store(Protocol):
     """The model store, in the device's own words."""
 
-    def read(self, url: str, name: str) -> Iterator[bytes]:
-        """Read one file of a model, in chunks.
+    def read(self, url: str, name: str, *, start: int = 0, etag: str | None = None) -> Part:
+        """Read one file of a model, or what is left of it.
 
         Args:
             url: Folder of the model, as the twin names it.
             name: File inside that folder, such as `model.onnx`.
+            start: First byte; below the file's size unless 0.
+            etag: The state whose first bytes are here already.
 
         Raises:
             Unfit: The URL is not inside the store, or the file is not there or not for this device to read.
+            Changed: The file is not in that state any more.
             Away: The store does not answer; it may later.
         """
         ...
@@ -83,15 +101,22 @@ class BlobStore:
             max_chunk_get_size=CHUNK_BYTES,
             connection_timeout=5,
             read_timeout=30,
-            retry_total=0,  # edge/serving.py tries again by itself, and may be asked for another model meanwhile
+            retry_total=0,  # edge/following.py tries again by itself, and may be asked for another model meanwhile
             permit_redirects=False,  # a redirect would carry the token elsewhere
         )
 
-    def read(self, url: str, name: str) -> Iterator[bytes]:
-        """Read one file of a model, in chunks; see Store."""
+    def read(self, url: str, name: str, *, start: int = 0, etag: str | None = None) -> Part:
+        """Read one file of a model, or what is left of it; see Store."""
         path = path_inside(self._url, url, name)
+        same: dict[str, Any] = {"etag": etag, "match_condition": MatchConditions.IfNotModified} if etag else {}
         with _translated(path):
-            yield from self._container.download_blob(path, max_concurrency=1).chunks()
+            found = self._container.get_blob_client(path).download_blob(offset=start or None, max_concurrency=1, **same)
+            return Part(str(found.properties.etag), _chunks(path, found.chunks()))
+
+
+def _chunks(path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    with _translated(path):
+        yield from chunks
 
 
 @contextmanager
@@ -103,7 +128,9 @@ def _translated(path: str) -> Iterator[None]:
             f"the model store has no {path}", why=_line(error), fix="promote the model again, or deploy another one"
         ) from error
     except ResourceModifiedError as error:
-        raise Away(f"{path} changed while it was read", why=_line(error), fix="it is read again by itself") from error
+        raise Changed(
+            f"{path} changed while it was read", why=_line(error), fix="it is read again by itself"
+        ) from error
     except ClientAuthenticationError as error:  # also: no identity could be found, which a start-up race can cause
         raise _away(path, error) from error
     except HttpResponseError as error:

@@ -4,18 +4,20 @@ import asyncio
 from array import array
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
-from typing import Any
+from itertools import chain
 from uuid import uuid4
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.body import Columns
 from edge.model import Model
+from edge.outbox import Outbox
+from edge.shadow import Disagreement
 from sketch.sketch import Sketch
 
 FOLD_ROWS = 4_096  # rows kept raw at most before they are counted into the sketch; bounds memory and the time it takes
@@ -23,10 +25,10 @@ MILLISECONDS = 1_000
 BUCKETS, SHORTEST_MS = 16, 0.25  # of the counts of latencies; functions/field.py reads them
 
 
-Batches = list[tuple[Sequence[Any], NDArray[np.float32]]]
+Batches = list[tuple[Columns, NDArray[np.float32]]]
 
 
-class Message(msgspec.Struct, frozen=True, rename={"opened": "from", "closed": "to"}):
+class Message(msgspec.Struct, frozen=True, omit_defaults=True, rename={"opened": "from", "closed": "to"}):
     """One telemetry message, as it goes over the wire."""
 
     v: int
@@ -45,6 +47,7 @@ class Message(msgspec.Struct, frozen=True, rename={"opened": "from", "closed": "
     latency_ms_max: float
     latency_counts: list[int]
     sketch: str
+    shadow: Disagreement | None = None
 
 
 class Window:
@@ -61,15 +64,16 @@ class Window:
         self.opened = self.closed = datetime.now(UTC)
         self.rows = self.failed = 0
         self.latencies = array("d")
+        self.shadow: Disagreement | None = None
         self._pending: Batches = []
         self._sketch = Sketch(model.profile)
         self.pending_rows = 0
 
-    def add(self, rows: Sequence[Any], scores: NDArray[np.float32], seconds: float) -> None:
+    def add(self, columns: Columns, scores: NDArray[np.float32], seconds: float) -> None:
         """Remember one answered request."""
-        self._pending.append((rows, scores))
-        self.rows += len(rows)
-        self.pending_rows += len(rows)
+        self._pending.append((columns, scores))
+        self.rows += len(scores)
+        self.pending_rows += len(scores)
         self._answered(seconds)
 
     def fail(self, seconds: float) -> None:
@@ -85,8 +89,8 @@ class Window:
     def count(self, pending: Batches) -> None:
         """Count rows into the sketch; on any thread, but one at a time."""
         if pending:
-            rows = [row for batch, _ in pending for row in batch]
-            self._sketch.add(self.model.signature.columns(rows), np.concatenate([scores for _, scores in pending]))
+            columns = [list(chain.from_iterable(parts)) for parts in zip(*(batch for batch, _ in pending), strict=True)]
+            self._sketch.add(self.model.signature.named(columns), np.concatenate([scores for _, scores in pending]))
 
     def message(self, *, loop: str, epoch: str, sequence: int) -> bytes:
         """The closed window as it goes over the wire."""
@@ -111,6 +115,7 @@ class Window:
                 latency_ms_max=round(float(np.max(latencies)), 3),
                 latency_counts=_buckets(latencies),
                 sketch=b64encode(self._sketch.to_bytes()).decode(),
+                shadow=self.shadow,
             )
         )
 
@@ -135,32 +140,33 @@ class Telemetry:
         loop: Name of the loop; empty means that it is named like the model.
         every_seconds: A window closes after this time at the latest.
         every_rows: A window closes after this many rows at the latest.
-        keep_messages: Messages kept while the hub is away; the oldest goes first.
+        outbox: Where messages wait for the hub.
         on_message: Called when a message waits.
+        shadow: What a shadow made of the rows since it was asked last.
     """
 
     def __init__(
-        self, *, loop: str, every_seconds: float, every_rows: int, keep_messages: int, on_message: Callable[[], None]
+        self,
+        *,
+        loop: str,
+        every_seconds: float,
+        every_rows: int,
+        outbox: Outbox,
+        on_message: Callable[[], None],
+        shadow: Callable[[], Disagreement | None],
     ) -> None:
         self.epoch = uuid4().hex
-        self.dropped = 0
         self._loop, self._every_seconds, self._every_rows = loop, every_seconds, every_rows
-        self._keep_messages, self._on_message = keep_messages, on_message
+        self._outbox, self._on_message, self._shadow = outbox, on_message, shadow
         self._sequence = 0
         self._open: dict[Model, Window] = {}
         self._closed: deque[Window] = deque()
-        self._outbox: deque[bytes] = deque()
         self._due, self._stopping = asyncio.Event(), False
 
-    @property
-    def waiting(self) -> int:
-        """Messages that wait for the hub."""
-        return len(self._outbox)
-
-    def record(self, model: Model, rows: Sequence[Any], scores: NDArray[np.float32], seconds: float) -> None:
+    def record(self, model: Model, columns: Columns, scores: NDArray[np.float32], seconds: float) -> None:
         """Remember one answered request; cheap, because it is on the request path."""
         window = self._window(model)
-        window.add(rows, scores, seconds)
+        window.add(columns, scores, seconds)
         if window.rows >= self._every_rows:
             self.close()
         elif window.pending_rows >= FOLD_ROWS:
@@ -172,6 +178,9 @@ class Telemetry:
 
     def close(self) -> None:
         """Close every open window; what comes next is counted anew."""
+        if self._open:
+            newest = next(reversed(self._open.values()))
+            newest.shadow = self._shadow()
         self._closed.extend(self._open.values())
         self._open.clear()
         self._due.set()
@@ -200,20 +209,12 @@ class Telemetry:
         while self._closed:
             window = self._closed.popleft()
             sequence, self._sequence = self._sequence, self._sequence + 1
-            encode = partial(window.message, loop=self._loop, epoch=self.epoch, sequence=sequence)
-            self.put_back(await asyncio.to_thread(encode), newest=True)
+            await asyncio.to_thread(self._keep, window, sequence)
             self._on_message()
 
-    def take(self) -> bytes:
-        """The oldest message; who cannot send it puts it back."""
-        return self._outbox.popleft()
-
-    def put_back(self, message: bytes, *, newest: bool = False) -> None:
-        """Keep a message for the hub, in its place; beyond the limit the oldest is dropped and counted."""
-        (self._outbox.append if newest else self._outbox.appendleft)(message)
-        if len(self._outbox) > self._keep_messages:
-            self._outbox.popleft()
-            self.dropped += 1
+    def _keep(self, window: Window, sequence: int) -> None:
+        message = window.message(loop=self._loop, epoch=self.epoch, sequence=sequence)
+        self._outbox.put(f"{self.epoch}-{sequence}", message)
 
     def _window(self, model: Model) -> Window:
         window = self._open.get(model)

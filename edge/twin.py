@@ -20,6 +20,11 @@ class Desired:
         """The desired property `model`, as it stands."""
         return self._document.get("model")
 
+    @property
+    def shadow(self) -> object:
+        """The desired property `shadow`, as it stands."""
+        return self._document.get("shadow")
+
     def replace(self, document: Document) -> None:
         """Take over a full reading, unless a patch newer than it has been merged already."""
         version = int(document.get("$version", 0))

@@ -1,4 +1,4 @@
-"""Which model a device is asked to serve: the twin's desired property `model`."""
+"""Which model a device is asked for: the twin's desired properties `model`, to serve, and `shadow`, to try."""
 
 from typing import Annotated
 
@@ -32,9 +32,16 @@ class Wanted(Struct, frozen=True):
         """What makes it this model, wherever it is fetched from."""
         return self.model, self.version, self.sha256
 
+    def __str__(self) -> str:
+        return f"{self.model}:{self.version}"
 
-def read_wanted(desired: object) -> Wanted | None:
-    """Read the desired property; None when no model is asked for.
+
+def read_wanted(desired: object, *, name: str) -> Wanted | None:
+    """Read a desired property; None when no model is asked for.
+
+    Args:
+        desired: Its value.
+        name: `model` or `shadow`.
 
     Raises:
         Unfit: The property is there and names no model.
@@ -45,7 +52,7 @@ def read_wanted(desired: object) -> Wanted | None:
         return msgspec.convert(desired, Wanted)
     except msgspec.ValidationError as problem:
         raise Unfit(
-            "the twin's desired property `model` names no model",
+            f"the twin's desired property `{name}` names no model",
             why=str(problem),
             fix="compare the deployment with edge/wanted.py",
         ) from problem

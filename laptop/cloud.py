@@ -62,6 +62,7 @@ def _server(stack: Stack, app: ASGIApp, port: int, *, tls: bool = True) -> _Serv
             app,
             host=stack.address,
             port=port,
+            http="h11",
             access_log=False,
             log_config=None,
             timeout_keep_alive=300,

@@ -135,6 +135,7 @@ async def serve(host: Host, door: socket.socket) -> bool:
     server = _Server(
         uvicorn.Config(
             host.web,
+            http="h11",
             log_config=None,
             access_log=False,
             ws="none",

@@ -66,6 +66,11 @@ class Cloud:
         patch = {"properties": {"desired": {"model": model}}}
         await self._ask("PATCH", f"/twins/{DEVICE}/modules/inference", patch)
 
+    async def call(self, method: str, payload: object) -> dict[str, Any]:
+        """Call a direct method of the device's module."""
+        body = {"methodName": method, "payload": payload, "responseTimeoutInSeconds": 10}
+        return await self._ask("POST", f"/twins/{DEVICE}/modules/inference/methods", body)
+
     async def reported(self) -> dict[str, Any]:
         """What the device says about itself."""
         twin = await self._ask("GET", f"/twins/{DEVICE}/modules/inference")

@@ -1,6 +1,7 @@
 """A device on fakes, and the waiting that tests about it share."""
 
 import asyncio
+import atexit
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -8,16 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import httpx
-from starlette.applications import Starlette
 
-from edge.app import scoring_app
+from edge.app import ScoringApp
 from edge.device import Device
 from edge.errors import Unfit
+from edge.sandbox import Sandbox
 from edge.settings import Settings
-from tests.edge.models import STORE, Folder
+from tests.edge.models import KEY, STORE, Folder
 from tests.fakes.edge import FakeHub, FakeStore
 
 DEADLINE_SECONDS = 20.0
+SANDBOX = Sandbox(mebibytes=2_048, seconds=20)  # one for all tests of a worker: its start takes half a second
+atexit.register(SANDBOX.__exit__)
 
 
 class Bench:
@@ -32,15 +35,16 @@ class Bench:
     def __init__(self, folder: Path, *, store: FakeStore | None = None, **settings: object) -> None:
         self.store = store or FakeStore(STORE)
         self.hub = FakeHub()
-        chosen = replace(Settings(model_store_url=STORE, model_folder=folder), **settings)  # type: ignore[arg-type] # by name
-        self.device = Device(chosen, store=self.store, connect=self.hub.connect)
-        self.app: Starlette = scoring_app(self.device)
+        plain = Settings(STORE, folder, model_keys=(KEY,), model_signatures="required", hold_file=folder / "hold")
+        chosen = replace(plain, **settings)  # type: ignore[arg-type] # by name
+        self.device = Device(chosen, store=self.store, checker=SANDBOX, connect=self.hub.connect)
+        self.app = ScoringApp(self.device)
 
-    def deploy(self, folder: Folder) -> None:
+    def deploy(self, folder: Folder, *, slot: str = "model") -> None:
         """Put a model into the store and ask the device for it."""
         with suppress(Unfit):  # the URL may be foreign on purpose
             self.store.put(folder.wanted.url, folder.files)
-        self.hub.deploy(desired(folder))
+        self.hub.deploy(desired(folder), slot=slot)
 
     async def serves(self, version: str) -> None:
         """Wait until the device has told the hub that this version serves, and nothing else is asked for."""
@@ -57,7 +61,7 @@ class Bench:
     async def client(self) -> AsyncIterator[httpx.AsyncClient]:
         """Run the device; the client calls the program itself, without a socket."""
         async with (
-            self.app.router.lifespan_context(self.app),
+            self.device.running(),
             httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://device") as client,
         ):
             yield client

@@ -2,16 +2,21 @@
 
 import hashlib
 import json
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from math import exp, isnan
 
 import numpy as np
 import onnx
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper, numpy_helper
 
+from edge.keys import Key
 from edge.wanted import Wanted
 from sketch.profile import Profile
 
+SIGNER, STRANGER = (Ed25519PrivateKey.from_private_bytes(bytes([n]) * 32) for n in (1, 2))
+KEY = Key(SIGNER.public_key().public_bytes_raw())
 STORE = "https://models.example/store/"
 CARRIERS = ["AA", "UA", "9E"]
 TEMP_WEIGHT, CARRIER_WEIGHT = 0.05, -0.4
@@ -48,18 +53,21 @@ def model_folder(version: str = "1", *, bias: float | None = None) -> Folder:
     return folder(version, files, profile=profile.hash)
 
 
-def folder(version: str, files: dict[str, bytes], *, profile: str) -> Folder:
-    plain = {name: content for name, content in files.items() if name != "files.json"}
+def folder(version: str, files: dict[str, bytes], *, profile: str, called: str | None = None) -> Folder:
+    """A folder of these files; `called` is what its files.json says it is, if that is not the truth."""
+    plain = {name: content for name, content in files.items() if name not in ("files.json", "files.sig")}
     listing = json.dumps(
         {
+            "model": "flight-delays",
+            "version": called or version,
             "files": {
                 name: {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
                 for name, content in plain.items()
-            }
+            },
         }
     ).encode()
     return Folder(
-        plain | {"files.json": listing},
+        plain | {"files.json": listing, "files.sig": signed(listing, SIGNER)},
         Wanted(
             model="flight-delays",
             version=version,
@@ -68,6 +76,13 @@ def folder(version: str, files: dict[str, bytes], *, profile: str) -> Folder:
             profile=profile,
         ),
     )
+
+
+def signed(listing: bytes, key: Ed25519PrivateKey) -> bytes:
+    """Content of files.sig."""
+    name = hashlib.sha256(key.public_key().public_bytes_raw()).hexdigest()[:16]
+    signature = b64encode(key.sign(listing)).decode()
+    return json.dumps({"key": name, "algorithm": "ed25519", "signature": signature}).encode()
 
 
 def moved(given: Folder, url: str) -> Folder:

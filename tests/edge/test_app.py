@@ -6,14 +6,16 @@ from typing import Any
 
 import pytest
 
-from edge.signature import ROWS as MOST_ROWS
+from edge.body import ROWS as MOST_ROWS
 from tests.edge.device import Bench, rows
 from tests.edge.models import ROWS, expected, model_folder
 
 ONE = {"temp": 41.0, "carrier": "AA"}
 
 
-def answer(tmp_path: Path, body: bytes, *, model: bool = True) -> tuple[int, dict[str, Any]]:
+def answer(
+    tmp_path: Path, body: bytes, *, model: bool = True, headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
     async def ask() -> tuple[int, dict[str, Any]]:
         bench = Bench(tmp_path)
         if model:
@@ -21,7 +23,7 @@ def answer(tmp_path: Path, body: bytes, *, model: bool = True) -> tuple[int, dic
         async with bench.client() as client:
             if model:
                 await bench.serves("1")
-            reply = await client.post("/score", content=body)
+            reply = await client.post("/score", content=body, headers=headers)
             return reply.status_code, reply.json()
 
     return asyncio.run(ask())
@@ -55,6 +57,74 @@ def test_whole_numbers_missing_values_and_unseen_categories_are_fine(tmp_path: P
     assert (status, reply["scores"]) == (200, pytest.approx([expected(row) for row in asked], abs=1e-5))
 
 
+def test_columns_are_scored_like_the_same_rows(tmp_path: Path) -> None:
+    columns = {name: [row[name] for row in ROWS] for name in ("carrier", "temp")}
+    status, reply = answer(tmp_path, json.dumps({"columns": columns}).encode())
+    assert (status, reply["scores"]) == (200, pytest.approx([expected(row) for row in ROWS], abs=1e-5))
+
+
+@pytest.mark.parametrize(
+    ("columns", "field"),
+    [
+        ({"temp": [1.0]}, "columns.carrier"),
+        ({"temp": [1.0], "carrier": ["AA"], "colour": ["red"]}, "columns.colour"),
+        ({"temp": [1.0, "2"], "carrier": ["AA", "AA"]}, "columns.temp[1]"),
+        ({"temp": [1.0, 2.0], "carrier": ["AA"]}, "columns.carrier"),
+        ({"temp": 1.0, "carrier": "AA"}, "columns.temp"),
+        ([1.0], "columns"),
+    ],
+)
+def test_a_column_that_breaks_the_signature_is_named(tmp_path: Path, columns: object, field: str) -> None:
+    status, reply = answer(tmp_path, json.dumps({"columns": columns}).encode())
+    assert (status, *refusal(reply)) == (400, "BAD_ROW", field)
+
+
+def test_rows_and_columns_in_one_request_are_not_both_read(tmp_path: Path) -> None:
+    both = {"rows": [ONE], "columns": {"temp": [1.0], "carrier": ["AA"]}}
+    status, reply = answer(tmp_path, json.dumps(both).encode())
+    assert (status, *refusal(reply)) == (400, "BAD_ROW", "columns")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"temp": 1.0, "carrier": "AA", "temp": 99.0}',
+        b'{"rows": [{"temp": 1.0, "carrier": "A:A", "temp": 99.0}]}',
+        b'{"columns": {"temp": [1.0], "carrier": ["AA"], "temp": [99.0]}}',
+        b'{"columns": {"temp": [1.0], "carrier": ["AA"]}, "columns": {"temp": [2.0], "carrier": ["AA"]}}',
+    ],
+)
+def test_a_name_given_twice_is_refused_because_nobody_knows_which_value_was_meant(tmp_path: Path, body: bytes) -> None:
+    status, reply = answer(tmp_path, body)
+    assert (status, *refusal(reply)) == (400, "BAD_ROW", "columns" if b"}, " in body else "temp")
+
+
+def test_a_colon_in_a_value_is_a_colon(tmp_path: Path) -> None:
+    status, _ = answer(tmp_path, rows(ONE | {"carrier": 'A": "A:A'}))
+    assert status == 200
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"content-type": "text/plain"},
+        {"content-type": "multipart/form-data; boundary=x"},
+        {"content-type": "application/xml"},
+        {"content-type": ""},
+        {"content-type": "application/json", "content-encoding": "gzip"},
+    ],
+)
+def test_a_body_of_another_kind_is_refused_unread(tmp_path: Path, kind: dict[str, str]) -> None:
+    status, reply = answer(tmp_path, rows(ONE), headers=kind)
+    assert (status, *refusal(reply)) == (415, "UNSUPPORTED_MEDIA_TYPE", None)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/json; charset=utf-8", "Application/JSON"])
+def test_json_is_json_however_it_is_spelled(tmp_path: Path, kind: str) -> None:
+    status, _ = answer(tmp_path, rows(ONE), headers={"content-type": kind})
+    assert status == 200
+
+
 @pytest.mark.parametrize(
     ("row", "field"),
     [
@@ -64,6 +134,8 @@ def test_whole_numbers_missing_values_and_unseen_categories_are_fine(tmp_path: P
         ({"temp": True, "carrier": "AA"}, "rows[1].temp"),
         ({"temp": 41.0, "carrier": 7}, "rows[1].carrier"),
         ({"temp": 1e39, "carrier": "AA"}, "rows[1].temp"),
+        ({"temp": 10**400, "carrier": "AA"}, "rows[1].temp"),
+        ({"temp": [1.0], "carrier": "AA"}, "rows[1].temp"),
         (7, "rows[1]"),
     ],
 )
@@ -81,6 +153,7 @@ def test_a_row_that_breaks_the_signature_is_named(tmp_path: Path, row: object, f
         (b'{"temp": 1}', "carrier"),
         (b'{"temp": "x", "carrier": "AA"}', "temp"),
         (b"[" * 100_000, None),
+        (b'{"rows":' + b"[" * 100_000, "rows[0]"),
     ],
 )
 def test_a_request_without_usable_rows_is_told_which_field(tmp_path: Path, body: bytes, field: str | None) -> None:
@@ -94,14 +167,26 @@ def test_a_request_without_usable_rows_is_told_which_field(tmp_path: Path, body:
         b"",
         b"{",
         b"\xff\xfe",
-        b'{"rows":[{"temp":NaN,"carrier":"AA"}]}',
-        b'{"rows":[{"temp":Infinity,"carrier":"AA"}]}',
         b'{"rows":[{"temp":1,"carrier":"\xff"}]}',
     ],
 )
 def test_what_is_not_json_is_refused_as_such(tmp_path: Path, body: bytes) -> None:
     status, reply = answer(tmp_path, body)
     assert (status, *refusal(reply)) == (400, "BAD_JSON", None)
+
+
+@pytest.mark.parametrize("constant", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize(
+    ("shape", "field"),
+    [
+        ('{"rows":[{"temp":1,"carrier":"NaN"},{"temp":%s,"carrier":"AA"}]}', "rows[1].temp"),
+        ('{"columns":{"temp":[1,%s],"carrier":["AA","AA"]}}', "columns.temp[1]"),
+        ('{"temp":%s,"carrier":"AA"}', "temp"),
+    ],
+)
+def test_what_is_no_json_number_is_named(tmp_path: Path, constant: str, shape: str, field: str) -> None:
+    status, reply = answer(tmp_path, (shape % constant).encode())
+    assert (status, *refusal(reply)) == (400, "BAD_JSON", field)
 
 
 @pytest.mark.parametrize(("count", "status", "code"), [(0, 400, "NO_ROWS"), (MOST_ROWS + 1, 413, "TOO_MANY_ROWS")])
@@ -119,6 +204,33 @@ def test_as_many_rows_as_allowed_are_scored(tmp_path: Path) -> None:
 def test_a_body_beyond_any_sense_is_refused_while_it_arrives(tmp_path: Path) -> None:
     status, reply = answer(tmp_path, b" " * (17 * 1024 * 1024))
     assert (status, *refusal(reply)) == (413, "TOO_LARGE", None)
+
+
+def test_a_body_that_is_announced_as_too_large_is_not_waited_for(tmp_path: Path) -> None:
+    status, reply = answer(tmp_path, b"{}", headers={"content-length": "9" * 30})
+    assert (status, *refusal(reply)) == (413, "TOO_LARGE", None)
+
+
+def test_a_body_that_never_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.app.BODY_SECONDS", 0.01)
+
+    async def ask() -> MutableMapping[str, Any]:
+        bench, answers = Bench(tmp_path), list[MutableMapping[str, Any]]()
+
+        async def receive() -> MutableMapping[str, Any]:
+            await asyncio.sleep(0.001)
+            return {"type": "http.request", "body": b" ", "more_body": True}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            answers.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": "/score", "headers": [], "query_string": b""}
+        await bench.app(scope, receive, send)
+        return answers[0]
+
+    start = asyncio.run(ask())
+    assert start["status"] == 408
+    assert (b"connection", b"close") in start["headers"]
 
 
 def test_before_the_first_model_scoring_says_so(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import json
 import sys
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +13,9 @@ from typing import Any
 import azure.functions as func
 import pytest
 
+from edge.keys import Keyring
 from edge.shelf import Shelf
-from tests.edge.models import model_folder
+from tests.edge.models import KEY, model_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,9 +25,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType
     """edge/function_app.py as the host loads it, on a device whose disk holds model 1."""
     monkeypatch.setenv("MODEL_STORE_URL", "https://models.example/store/")
     monkeypatch.setenv("MODEL_FOLDER", str(tmp_path))
+    monkeypatch.setenv("MODEL_KEYS", b64encode(KEY.raw).decode())
     monkeypatch.delenv("EdgeHubConnectionString", raising=False)
-    shelf, folder = Shelf(tmp_path), model_folder("1")
-    shelf.put(folder.wanted, folder.files)
+    shelf, folder = Shelf(tmp_path, Keyring((KEY,))), model_folder("1")
+    for name, content in folder.files.items():
+        (shelf.arriving(folder.wanted) / name).write_bytes(content)
+    shelf.settle(folder.wanted)
     shelf.remember(folder.wanted)
     yield importlib.import_module("edge.function_app")
     del sys.modules["edge.function_app"]

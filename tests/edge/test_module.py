@@ -26,7 +26,7 @@ def test_reported_properties_say_what_serves_and_nothing_else_once_it_serves(tmp
 
     wanted = model_folder("1").wanted
     serving = {"model": wanted.model, "version": "1", "sha256": wanted.sha256, "state": "serving"}
-    assert asyncio.run(tell()).hub.reported == {"model": serving}
+    assert asyncio.run(tell()).hub.reported == {"model": serving, "switchable": True}
 
 
 def test_every_stage_of_a_candidate_is_one_of_the_known_states(tmp_path: Path) -> None:

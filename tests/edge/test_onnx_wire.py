@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from edge.errors import Unfit
-from edge.onnx_wire import refuse_external_data
+from edge.onnx_wire import look_into
 from tests.edge.models import graph
 
 MODEL = graph(0.0).SerializeToString()
@@ -69,25 +69,25 @@ def behind_many_scalars() -> onnx.ModelProto:
 )
 def test_external_data_is_found_wherever_a_tensor_may_be(make: object) -> None:
     with pytest.raises(Unfit, match="external data"):
-        refuse_external_data(make().SerializeToString())  # type: ignore[operator] # each makes a model
+        look_into(make().SerializeToString())  # type: ignore[operator] # each makes a model
 
 
 def test_a_model_that_stands_alone_passes() -> None:
-    refuse_external_data(MODEL)
+    look_into(MODEL)
     tree = helper.make_node("Trees", [], ["c"], weights=[1.5] * 9_000, nodes=[2**40, -1] * 9_000, modes=["LEQ"] * 50)
-    refuse_external_data(model(nodes=[tree]).SerializeToString())
+    look_into(model(nodes=[tree]).SerializeToString())
 
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_never_anything_but_unfit(data: bytes) -> None:
     with pytest.raises(Unfit):
-        refuse_external_data(data)
+        look_into(data)
 
 
 @given(st.integers(0, len(MODEL) - 1), st.integers(0, 255))
 def test_a_damaged_model_passes_or_is_unfit_but_never_breaks_the_check(at: int, byte: int) -> None:
     damaged = MODEL[:at] + bytes([byte]) + MODEL[at + 1 :]
     try:
-        refuse_external_data(damaged)
+        look_into(damaged)
     except Unfit as problem:
         assert "ONNX" in str(problem) or "external" in str(problem)  # noqa: PT017 - passing is fine too

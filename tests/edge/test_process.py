@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -18,7 +19,7 @@ from laptop.stack import Stack
 from tests.addresses import free_port
 from tests.edge.cloud import DEVICE, Cloud, LaptopCredential, running_cloud
 from tests.edge.device import desired, rows
-from tests.edge.models import ROWS, Folder, model_folder, moved
+from tests.edge.models import KEY, ROWS, Folder, model_folder, moved
 
 pytestmark = pytest.mark.enable_socket
 
@@ -70,7 +71,8 @@ async def ask(client: httpx.AsyncClient, url: str) -> str:
 async def first_day(stack: Stack, cloud: Cloud, client: httpx.AsyncClient) -> None:
     """A device that has never run gets a deployment, then one model, then the next."""
     await cloud.register(module=False)
-    await cloud.deploy({"MODEL_STORE_URL": f"{stack.blob_url}/models/"})
+    keys = b64encode(KEY.raw).decode()
+    await cloud.deploy({"MODEL_STORE_URL": f"{stack.blob_url}/models/", "MODEL_KEYS": keys})
     async with running_device(stack) as url:
         await is_alive(client, url)
         for version in ("1", "2"):

@@ -105,7 +105,7 @@ def test_going_back_one_version_needs_no_store(tmp_path: Path) -> None:
 
 
 def test_a_store_that_is_away_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.serving.FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr("edge.following.FIRST_RETRY_SECONDS", 0.01)
 
     async def story(bench: Bench, _: httpx.AsyncClient) -> None:
         bench.store.away = True
@@ -168,7 +168,7 @@ UNFIT: dict[str, tuple[Callable[[], Folder], str]] = {
         lambda: model_folder("2").with_file(
             "model.onnx", graph(0.0).SerializeToString().replace(b"Sigmoid", b"Evilest")
         ),
-        "cannot load",
+        "it has Evilest",
     ),
     "other scores": (lambda: model_folder("2").with_file("samples.json", wrong_samples(scores=[0.5] * 16)), "differ"),
     "too few scores": (lambda: model_folder("2").with_file("samples.json", wrong_samples(scores=[0.5])), "differ"),
@@ -284,7 +284,7 @@ def test_a_file_that_grew_in_the_store_is_not_read_to_its_end(tmp_path: Path) ->
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     async def story(bench: Bench, _: httpx.AsyncClient) -> None:
         folder = model_folder("2")
-        bench.store.put(folder.wanted.url, {"files.json": folder.files["files.json"]})
+        bench.store.put(folder.wanted.url, {name: folder.files[name] for name in ("files.json", "files.sig")})
         bench.hub.deploy(desired(folder))
         assert "the model store has no flight-delays/2/model.onnx" in await bench.refuses("2")
 
@@ -298,7 +298,7 @@ def test_a_model_too_large_for_the_device_is_not_fetched(tmp_path: Path) -> None
         bench.deploy(folder)
         async with bench.client():
             assert "too large" in await bench.refuses("2")
-        assert bench.store.read_paths == ["flight-delays/2/files.json"]
+        assert bench.store.read_paths == ["flight-delays/2/files.json", "flight-delays/2/files.sig"]
 
     asyncio.run(tell())
 
@@ -330,7 +330,7 @@ def test_only_the_last_two_models_stay_on_disk(tmp_path: Path) -> None:
 
     on_a_device(tmp_path, story)
     kept = {model_folder(version).wanted.sha256 for version in ("3", "4")}
-    assert {path.name for path in tmp_path.iterdir()} == kept | {"served.json"}
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"served.json", "telemetry"}
 
 
 def test_a_device_that_starts_with_nothing_waits_for_its_first_model(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.storage.blob import ContainerClient
 
-from edge.errors import Away, Unfit
+from edge.errors import Away, Changed, Unfit
 from edge.store import CHUNK_BYTES, BlobStore, Store
 from laptop.stack import ACCOUNT, AZURITE_BLOB_PORT, Stack
 from tests.edge.cloud import LaptopCredential
@@ -39,19 +39,32 @@ def store(request: pytest.FixtureRequest, azurite_stack: Stack, monkeypatch: pyt
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_comes_in_chunks_and_whole(store: tuple[Store, str], name: str) -> None:
-    chunks = list(store[0].read(f"{store[1]}m/2/", name))
+    chunks = list(store[0].read(f"{store[1]}m/2/", name).chunks)
     assert b"".join(chunks) == FILES[name]
     assert all(len(chunk) <= CHUNK_BYTES for chunk in chunks)
 
 
 def test_the_last_slash_of_a_folder_is_optional(store: tuple[Store, str]) -> None:
-    assert b"".join(store[0].read(f"{store[1]}m/2", "files.json")) == b"{}"
+    assert b"".join(store[0].read(f"{store[1]}m/2", "files.json").chunks) == b"{}"
+
+
+@pytest.mark.parametrize("start", [1, CHUNK_BYTES, len(LARGE) - 1])
+def test_the_rest_of_a_file_that_did_not_change_can_be_read(store: tuple[Store, str], start: int) -> None:
+    whole = store[0].read(f"{store[1]}m/2/", "model.onnx")
+    rest = store[0].read(f"{store[1]}m/2/", "model.onnx", start=start, etag=whole.etag)
+    assert rest.etag == whole.etag
+    assert b"".join(rest.chunks) == LARGE[start:]
+
+
+def test_the_rest_of_a_file_that_changed_is_not_handed_out(store: tuple[Store, str]) -> None:
+    with pytest.raises(Changed):
+        store[0].read(f"{store[1]}m/2/", "model.onnx", start=1, etag='"0x8D4BCC2E4835CD0"')
 
 
 @pytest.mark.parametrize("path", ["m/3/", "M/2/", "m/"])
 def test_what_is_not_there_is_unfit(store: tuple[Store, str], path: str) -> None:
     with pytest.raises(Unfit, match="has no"):
-        list(store[0].read(f"{store[1]}{path}", "model.onnx"))
+        list(store[0].read(f"{store[1]}{path}", "model.onnx").chunks)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +90,14 @@ def test_what_is_not_there_is_unfit(store: tuple[Store, str], path: str) -> None
 def test_nothing_outside_the_store_is_ever_asked_for(store: tuple[Store, str], foreign: str) -> None:
     url = foreign.format(url=store[1], rest=store[1].removeprefix("https"), bare=store[1].rstrip("/"))
     with pytest.raises(Unfit, match="outside the model store"):
-        list(store[0].read(url, "files.json"))
+        store[0].read(url, "files.json")
 
 
 def test_a_store_that_does_not_answer_is_away(address: str, tmp_path: Path) -> None:
     stack = Stack(address, tmp_path)
     url = f"https://{stack.address}:1/{ACCOUNT}/store/"
     with pytest.raises(Away, match="did not hand out"):
-        list(BlobStore(url, LaptopCredential(stack)).read(f"{url}m/2/", "files.json"))
+        BlobStore(url, LaptopCredential(stack)).read(f"{url}m/2/", "files.json")
 
 
 def test_a_device_that_may_not_read_is_told_which_role_it_needs(azurite_stack: Stack, tmp_path: Path) -> None:
@@ -96,4 +109,4 @@ def test_a_device_that_may_not_read_is_told_which_role_it_needs(azurite_stack: S
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REQUESTS_CA_BUNDLE", str(azurite_stack.authority))
         with pytest.raises((Unfit, Away), match="m/2/files"):
-            list(BlobStore(url, Stranger(Stack(azurite_stack.address, tmp_path))).read(f"{url}m/2/", "files.json"))
+            BlobStore(url, Stranger(Stack(azurite_stack.address, tmp_path))).read(f"{url}m/2/", "files.json")

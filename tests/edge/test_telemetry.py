@@ -131,7 +131,7 @@ def test_a_hub_that_is_away_costs_only_the_oldest_messages(tmp_path: Path) -> No
         bench.hub.hang_up()
         for _ in range(5):
             await client.post("/score", content=rows(ONE, ONE))
-        await until(lambda: bench.device.telemetry.dropped == 2)
+        await until(lambda: bench.device.outbox.dropped == 2)
         bench.hub.away = False
         await until(lambda: len(bench.hub.messages) == 3)
 

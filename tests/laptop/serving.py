@@ -26,14 +26,14 @@ type Beside = Sequence[Callable[[], Coroutine[Any, Any, None]]]
 
 def https_server(app: ASGIApp, stack: Stack, port: int) -> uvicorn.Server:
     """A server on one of the stack's TLS ports."""
-    config = uvicorn.Config(app, host=stack.address, port=port, ws="none", log_config=None)
+    config = uvicorn.Config(app, host=stack.address, port=port, http="h11", ws="none", log_config=None)
     config.ssl_certfile, config.ssl_keyfile = str(stack.certificate), str(stack.private_key)
     return uvicorn.Server(config)
 
 
 def http_server(app: ASGIApp, stack: Stack, port: int) -> uvicorn.Server:
     """A server on one of the stack's plain ports."""
-    return uvicorn.Server(uvicorn.Config(app, host=stack.address, port=port, ws="none", log_config=None))
+    return uvicorn.Server(uvicorn.Config(app, host=stack.address, port=port, http="h11", ws="none", log_config=None))
 
 
 def serving(*servers: uvicorn.Server, beside: Beside = ()) -> AbstractContextManager[asyncio.AbstractEventLoop]:

@@ -1,0 +1,146 @@
+"""A second model beside the one that serves: it scores the same rows, answers nobody, and only disagreement is told.
+
+It works off the request path, on what there is time for: what does not fit into its queue is left out.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.body import Columns
+from edge.following import Candidate, Following
+from edge.model import Model, ScoringFailed
+from edge.preparing import Preparation
+from edge.wanted import Wanted
+
+QUEUE_ROWS = 20_000  # rows that wait to be scored silently; more are left out, so that memory stays bounded
+SIDE = 0.5  # a score on the other side of it is another answer
+
+
+class Disagreement(msgspec.Struct, frozen=True):
+    """How a shadow's scores differed from those that were answered, over the rows it saw.
+
+    Args:
+        version: The shadow's.
+        rows: How many rows it scored.
+        moved: Mean absolute difference of the two scores.
+        flipped: Rows whose scores lie on different sides of 0.5.
+    """
+
+    version: str
+    rows: int
+    moved: float
+    flipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    model: Model
+    columns: Columns
+    scores: NDArray[np.float32]
+
+
+class Shadow(Following):
+    """The model that scores silently, and what it makes of the rows.
+
+    Args:
+        preparation: Gets models ready.
+        on_change: Called when the state has changed.
+    """
+
+    def __init__(self, preparation: Preparation, *, on_change: Callable[[], None]) -> None:
+        super().__init__(preparation, slot="shadow", on_change=on_change)
+        self.model: Model | None = None
+        self.left_out = 0  # rows
+        self._queue: deque[_Answered] = deque()
+        self._queued_rows = 0
+        self._due = asyncio.Event()
+        self._forget()
+
+    def offer(self, model: Model, columns: Columns, scores: NDArray[np.float32]) -> None:
+        """Give it rows that have been answered; cheap, because it is done between two requests."""
+        if self.model is None:
+            return
+        rows = len(scores)
+        if self._queued_rows + rows > QUEUE_ROWS:
+            self.left_out += rows
+            return
+        self._queue.append(_Answered(model, columns, scores))
+        self._queued_rows += rows
+        self._due.set()
+
+    def take(self) -> Disagreement | None:
+        """What came of the rows since the last time; None if there were none."""
+        if self.model is None or not self._rows:
+            return None
+        found = Disagreement(self.model.wanted.version, self._rows, round(self._moved / self._rows, 6), self._flipped)
+        self._forget()
+        return found
+
+    async def score(self) -> None:
+        """Score what is queued, for ever."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            while self._queue:
+                await self._compare(self._queue.popleft())
+
+    async def _compare(self, answered: _Answered) -> None:
+        self._queued_rows -= len(answered.scores)
+        model = self.model
+        if model is None:
+            return
+        columns = _as_asked(model, answered)
+        if columns is None:
+            why = f"model {answered.model.wanted} is asked with other features than this one needs"
+            self._drop(Candidate(model.wanted.version, "failed", why))
+            return
+        try:
+            scores = await asyncio.to_thread(model.score, columns)
+        except ScoringFailed as problem:
+            self._drop(Candidate(model.wanted.version, "failed", problem.reason))
+            return
+        if model is self.model:
+            self._rows += len(scores)
+            self._moved += float(np.sum(np.abs(scores.astype(np.float64) - answered.scores)))
+            self._flipped += int(np.sum((scores < SIDE) != (answered.scores < SIDE)))
+
+    def _has(self, wanted: Wanted) -> bool:
+        return self.model is not None and self.model.wanted.identity == wanted.identity
+
+    async def _place(self, model: Model) -> None:
+        self._forget()
+        self.model = model
+        self._rest()
+
+    def _rest(self) -> None:
+        if isinstance(self._wish, Wanted) and self.model is not None:
+            self._show(Candidate(self.model.wanted.version, "scoring"))
+        else:
+            self._drop(None)
+
+    def _drop(self, candidate: Candidate | None) -> None:
+        self.model = None
+        self._queue.clear()
+        self._queued_rows = 0
+        self._forget()
+        self._show(candidate)
+
+    def _forget(self) -> None:
+        self._rows, self._moved, self._flipped = 0, 0.0, 0
+
+
+def _as_asked(shadow: Model, answered: _Answered) -> Columns | None:
+    """The columns that the shadow needs, out of those that were asked with; None if one is not among them."""
+    kinds = answered.model.signature.kinds
+    if list(shadow.signature.kinds.items()) == list(kinds.items()):
+        return answered.columns
+    if any(kinds.get(name) != kind for name, kind in shadow.signature.kinds.items()):
+        return None
+    named = answered.model.signature.named(answered.columns)
+    return tuple(named[name] for name in shadow.signature.kinds)
