@@ -1,10 +1,12 @@
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from functions.errors import Refused
-from functions.loops import Loop, each, load, read
+from functions.loops import Identity, Loop, Module, Ring, each, load, read
 
 SAMPLE = Path("loops/flight-delays.toml")
 
@@ -71,3 +73,45 @@ def test_a_loop_that_fails_does_not_keep_its_neighbours_waiting() -> None:
     with pytest.raises(ExceptionGroup, match="1 of 2 loops"):
         each(named, act)
     assert turns == ["first", "last"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../x", "a'b", 'a"b', "x" * 300, "<img onerror>", "$edgeAgent", "edgeHub", "Upper", "", "a/b", "a\nb"],
+)
+def test_a_name_that_could_break_out_is_no_model(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Identity(model=name, purpose="", sites=["a"])
+
+
+@pytest.mark.parametrize("condition", ["", "*", " "])
+def test_a_ring_without_a_condition_is_not_every_device(condition: str) -> None:
+    with pytest.raises(ValidationError):
+        Ring(name="canary", devices=condition, dwell="1 s")  # type: ignore[arg-type] # becomes a timedelta
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("image", "contoso.azurecr.io/x:latest"),
+        ("image", "x@sha256:zz"),
+        ("shares", {"/": "/host"}),
+        ("shares", {"../x": "/host"}),
+        ("shares", {"flights": "relative"}),
+        ("ports", {"80": 80}),
+        ("environment", {"A B": "c"}),
+        ("name", "edgeHub"),
+        ("name", "$edgeAgent"),
+        ("feeds", {"rows": "nowhere"}),
+        ("privileged", True),
+    ],
+)
+def test_a_module_of_a_loop_file_can_say_nothing_that_leaves_the_box(field: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        Module.model_validate({"name": "ingest", field: value})
+
+
+def test_a_module_feeds_only_modules_that_are_there() -> None:
+    text = SAMPLE.read_text(encoding="utf-8") + '\n[[module]]\nname = "ingest"\nfeeds = { rows = "nowhere/rows" }\n'
+    with pytest.raises(ValidationError, match=r"feeds modules that are not there: \['nowhere'\]"):
+        Loop.model_validate(tomllib.loads(text))

@@ -9,6 +9,7 @@ from functions.manifests.placeholders import holds
 RUNTIME_REGISTRY = "mcr.microsoft.com"
 _READ = re.compile(r"(?:[^/]*/)*[^/:]+(?::[^/:]+)?")  # as edgeAgent does (DockerConfig.cs)
 _UPSTREAM = re.compile(r"(?i)\$upstream:[1-9].*")
+_STRANGE = re.compile(r"[^\w.\-/:@+$\[\]{}<>%#]")  # brackets and the like: somebody's own way to leave a gap
 _TAG_AND_DIGEST = re.compile(r".+:[^/:@]+@sha256:[0-9a-f]{64}")
 PINNED = re.compile(r"(?:[^/@\s]+/)?[^@\s:]+@sha256:[0-9a-f]{64}")
 
@@ -30,7 +31,7 @@ def check_image(value: object, at: Place, *, registries: Sequence[str], runtime:
         return
     if _TAG_AND_DIGEST.fullmatch(image):
         yield finding("IMAGE_TAG_AND_DIGEST", at, f"{image[:80]!r} has both: edgeAgent cannot read it")
-    elif not image or "://" in image or not (_READ.fullmatch(image) or _UPSTREAM.fullmatch(image)):
+    elif "://" in image or _STRANGE.search(image) or not (_READ.fullmatch(image) or _UPSTREAM.fullmatch(image)):
         yield finding("IMAGE", at, f"{image[:80]!r} is no image reference that edgeAgent can read")
     else:
         yield from _fence(image, at, registries=registries, runtime=runtime)

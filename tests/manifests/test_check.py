@@ -65,6 +65,8 @@ BROKEN = {
     "no image": (f"{MODULE}/settings/image", ..., "MISSING"),
     "an empty image": (f"{MODULE}/settings/image", " ", "IMAGE"),
     "an address as image": (f"{MODULE}/settings/image", "https://contoso.azurecr.io/filter:1", "IMAGE"),
+    "an image with a space": (f"{MODULE}/settings/image", "contoso.azurecr.io/my filter:1", "IMAGE"),
+    "an image of two tags": (f"{MODULE}/settings/image", "contoso.azurecr.io/filter:1:2", "IMAGE"),
     "tag and digest": (f"{MODULE}/settings/image", PINNED.replace("@", ":1.0@"), "IMAGE_TAG_AND_DIGEST"),
     "an image of a number": (f"{MODULE}/settings/image", 5, "WRONG_TYPE"),
     "options that are no JSON": (f"{MODULE}/settings/createOptions", '{"HostConfig":', "CREATE_OPTIONS_JSON"),

@@ -76,6 +76,17 @@ def test_equal_priorities_collide_where_they_set_the_same_thing() -> None:
     assert [told.code for told in collisions([base("a"), base("b")])] == ["LAYER_COLLISION"]
 
 
+def test_two_models_for_one_site_are_each_as_new_as_their_own_layers() -> None:
+    def of(module: str, number: int) -> Deployment:
+        content = {"$edgeAgent": {}, module: {"properties.desired.model": {"version": str(number)}}}
+        return Deployment(f"{module}-{number}", content, "all", 2 * number, {}, {})
+
+    site = [base(), of("one", 3), of("other", 3), of("one", 2), of("other", 9)]
+    desired = effective(site).desired
+    assert (desired["one"], desired["other"]) == ({"model": {"version": "3"}}, {"model": {"version": "9"}})
+    assert list(collisions(site)) == []
+
+
 def test_devices_with_the_same_deployments_are_one_group() -> None:
     matched = {"all": ["a", "b", "c", "d"], "canary": ["c"]}
     seen = change([base(), layer(7)], [base(), layer(7), layer(8, "canary")], matched=matched)
