@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from functions.journal import Entry, entries
+from functions.operator.approve import approve
 from functions.operator.pin import pin, unpin
 from functions.operator.plan import deploy, plan
 from functions.operator.status import readable, status, why
@@ -49,6 +50,7 @@ COLOURS = {
     "Pin": "yellow",
     "Unpin": "yellow",
     "AwaitApproval": "yellow",
+    "Approve": "green",
     "HoldForBudget": "yellow",
 }
 
@@ -56,6 +58,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 app.command("train")(train)
+app.command("approve")(approve)
 app.command("pin")(pin)
 app.command("unpin")(unpin)
 
