@@ -130,12 +130,14 @@ class JobOutcome:
         outputs: Output name -> folder, relative to the workspace's default container.
         detail: Tail of the log or the service's message for a job that failed; else empty.
         blame: Of a job that failed: the platform, if the service says so; else the script, or nobody knows.
+        lineage: What a completed job was made of: its order's lineage, and data_asset and component as "name:version".
     """
 
     status: Literal["running", "completed", "failed", "canceled", "missing"]
     outputs: Mapping[str, str] = field(default_factory=dict)
     detail: str = ""
     blame: Literal["script", "platform"] = "script"
+    lineage: Mapping[str, str] = field(default_factory=dict)
 
 
 class Trainer(Protocol):
@@ -160,7 +162,7 @@ class ModelVersion:
 
     Args:
         folder: Where its files are, relative to the models container; "" if they are elsewhere.
-        lineage: Immutable properties: job, generation, sha256, profile, metrics, verdict.
+        lineage: Immutable properties: data asset, generation, job, component, commit, digests, metrics, verdict.
     """
 
     model: str
@@ -177,7 +179,7 @@ class Registry(Protocol):
     def get(self, model: str, version: str) -> ModelVersion | None: ...
 
     def register(self, version: ModelVersion) -> bool:
-        """Store an explicit version; False if that version exists with another lineage."""
+        """Store an explicit version, its lineage also as tags; False if that version exists with another lineage."""
         ...
 
 

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -77,6 +78,7 @@ def publish(workspace: str, credential: TokenCredential, *, root: Path = ROOT) -
     with tempfile.TemporaryDirectory() as temporary:
         staged = Path(temporary)
         content = _stage(root, staged)
+        _note_commit(root, staged / "training" / "commit.txt")
         name, version = _identity(staged / "training" / "pipeline.yml")
         existing = _published_content(workspace, credential, f"components/{name}/versions/{version}")
         if existing is None:
@@ -111,6 +113,19 @@ def _stage(root: Path, staged: Path) -> str:
             shutil.copyfile(source, target)
             whole.update(f"{package}/{source.name}\0".encode() + hashlib.sha256(source.read_bytes()).digest())
     return whole.hexdigest()[:16]
+
+
+def _note_commit(root: Path, note: Path) -> None:
+    """Leave beside the scripts which commit they are, for the report; nothing where git does not know the folder.
+
+    It is no part of the content: the same files from another commit are the same version.
+    """
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude", "*"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - fixed words and our folder
+    except (OSError, subprocess.CalledProcessError):
+        return
+    note.write_text(said.stdout, encoding="utf-8")
 
 
 def _published_content(workspace: str, credential: TokenCredential, resource: str) -> str | None:

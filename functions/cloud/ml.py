@@ -31,6 +31,7 @@ STORE = "workspaceblobstore"
 OUTPUTS = ("model", "report")
 EXISTS = "already exists"
 SILENT = "NotResponding"  # the node that ran it is gone
+TAG_LIMIT = 256  # characters of a tag, as Azure allows
 DETAIL_LIMIT = 2_000  # characters of a failure; the end of a log says more than its beginning
 ENDED: dict[str, Literal["completed", "failed", "canceled"]] = {
     "Completed": "completed",
@@ -89,7 +90,8 @@ class WorkspaceTrainer:
             return self._failed(found)
         if status != "completed":
             return JobOutcome(status)
-        return JobOutcome(status, outputs={name: _output(job, name) for name in OUTPUTS})
+        lineage = {str(name): str(value) for name, value in (found.properties or {}).items()}
+        return JobOutcome(status, outputs={name: _output(job, name) for name in OUTPUTS}, lineage=lineage)
 
     def cancel(self, job: str) -> None:
         """Ask a running job to end, and do not wait for it."""
@@ -171,7 +173,7 @@ class WorkspaceRegistry:
             type=AssetTypes.CUSTOM_MODEL,
             path=f"azureml://datastores/models/paths/{version.folder}/",
             properties=dict(version.lineage),
-            tags={name: version.lineage[name] for name in ("generation", "log_loss") if name in version.lineage},
+            tags={name: value[:TAG_LIMIT] for name, value in version.lineage.items()},
         )
         existing = self.get(version.model, version.version)
         if existing is None:

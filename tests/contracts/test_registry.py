@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from functions.ports import ModelVersion
-from functions.wiring import Cloud
+from functions.wiring import Azure, Cloud
+from tests.laptop.ml import Speaker
 
 
 def made(model: str, version: str, **changes: str) -> ModelVersion:
@@ -62,3 +65,11 @@ def test_an_unknown_model_has_no_versions(cloud: Cloud, unique: str) -> None:
     assert cloud.registry.get(unique, "1") is None
     stored(cloud, made(unique, "1"))
     assert cloud.registry.get(unique, "2") is None
+
+
+@pytest.mark.enable_socket
+def test_the_lineage_is_there_for_people_as_tags_too(azure: Azure, speaker: Speaker, unique: str) -> None:
+    version = stored(azure, made(unique, "1", verdict="better " * 60))
+    properties = speaker.get(f"/models/{unique}/versions/1").json()["properties"]
+    assert properties["properties"].items() >= version.lineage.items()
+    assert properties["tags"] == {name: value[:256] for name, value in version.lineage.items()}

@@ -1,7 +1,7 @@
 """The cloud in memory: every port of functions/ports.py, kept by dictionaries."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import md5, sha256
 
@@ -118,7 +118,9 @@ class FakeTrainer:
     def outcome(self, job: str) -> JobOutcome:
         if job not in self.orders:
             return JobOutcome("missing")
-        return self.ended.get(job, JobOutcome("running"))
+        order, outcome = self.orders[job], self.ended.get(job, JobOutcome("running"))
+        asset = {"data_asset": f"{order.loop}-training-set:{order.version}", "component": order.pipeline}
+        return replace(outcome, lineage={**order.lineage, **asset}) if outcome.status == "completed" else outcome
 
     def cancel(self, job: str) -> None:
         self.ended.setdefault(job, JobOutcome("canceled"))

@@ -1,6 +1,8 @@
 """The workspace as Microsoft's own SDK sees it, and as somebody sees it who asks for what it does not have."""
 
 import dataclasses
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from laptop.ml.answers import PAGE
 from laptop.stack import RESOURCE_GROUP, WORKSPACE_ID, Stack
 from tests.laptop.ml import VERSION, Speaker, same_storage, workspace
 from tests.laptop.serving import eventually
-from training.register_components import CONTENT, Unpublishable, publish
+from training.register_components import CONTENT, Unpublishable, _note_commit, publish
 
 if TYPE_CHECKING:
     from tests.laptop.ml_sdk import Customer
@@ -113,6 +115,22 @@ def pipeline(customer: "Customer", sources: Path) -> str:
     assert customer.ml
     done = publish(WORKSPACE_ID, DefaultAzureCredential(), root=sources)
     return f"{WORKSPACE_ID}/components/{done.name}/versions/{done.version}"
+
+
+def test_what_is_published_notes_which_commit_it_is(tmp_path: Path) -> None:
+    root, note = tmp_path / "root", tmp_path / "commit.txt"
+    root.mkdir()
+    (root / "train.py").write_text("print()")
+    _note_commit(root, note)
+    assert not note.exists()  # not under git
+    somebody = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.com"]
+    for command in (["init", "-q"], ["add", "."], [*somebody, "commit", "-q", "-m", "first"]):
+        subprocess.run(["git", "-C", str(root), *command], check=True)  # noqa: S607 - as the script finds it
+    _note_commit(root, note)
+    assert re.fullmatch(r"[0-9a-f]{40}\n", note.read_text())
+    (root / "train.py").write_text("print(1)")
+    _note_commit(root, note)
+    assert note.read_text().endswith("-dirty\n")
 
 
 def test_one_request_starts_a_job_and_its_outputs_are_where_it_said(

@@ -1,0 +1,110 @@
+"""From a job that passed the gate to a registered model: files, signature, lineage. Every step may happen twice."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from functions.errors import Transient
+from functions.loops import Loop
+from functions.model_folder import CONTAINER, FILES, LISTING, SIGNATURE, listing, profile_hash, signature
+from functions.ports import Blobs, JobOutcome, ModelVersion, Signer, Stored
+from functions.promotion.report import Report, Score
+from functions.wiring import Cloud
+
+JOBS = "jobs"
+OUTPUTS = "azureml"  # the container that jobs write to
+UNKNOWN = "unknown"  # said rather than guessed
+VERDICT_LIMIT = 500  # characters
+METRICS = ("log_loss", "brier", "auc")
+
+
+def register(here: Cloud, loop: Loop, job: Stored, *, outcome: JobOutcome, report: Report | None, verdict: str) -> str:
+    """Store the model's files where devices fetch them, then register them with their lineage in one request.
+
+    Returns:
+        The version; after a crash the one that was registered before it.
+
+    Raises:
+        Transient: Somebody took the version in between; the next try takes the next.
+    """
+    existing = here.registry.versions(loop.name)
+    ours = [found.version for found in existing if found.lineage.get("job") == job.key]
+    if ours:
+        return ours[0]
+    version = str(max((int(found.version) for found in existing), default=0) + 1)
+    files = _files(here.blobs, outcome.outputs["model"])
+    contents = _signed(here.signer, loop, version, files=files)
+    while not _store(here.blobs, contents, folder := f"{loop.name}/{version}"):
+        version = str(int(version) + 1)  # another job left its files there and never came to register them
+        contents = _signed(here.signer, loop, version, files=files)
+    facts = _lineage(loop, job, outcome=outcome, report=report, contents=contents)
+    model = ModelVersion(loop.name, version, folder, {**facts, "verdict": verdict[:VERDICT_LIMIT]})
+    # Written down first, so that the registration's event finds a job that says it made this version
+    here.rows.change(JOBS, loop.name, keys=[job.key], values={"version": version})
+    if not here.registry.register(model):
+        why = "somebody registered that version in the meantime"
+        raise Transient(f"{loop.name}:{version} is taken", why=why, fix="the next try takes the next number")
+    return version
+
+
+def unusable(blobs: Blobs, folder: str) -> str:
+    """What is wrong with the model folder a job wrote; "" if nothing is."""
+    missing = [name for name in FILES if blobs.facts(OUTPUTS, f"{folder}/{name}") is None]
+    if missing:
+        return f"its model folder lacks {', '.join(missing)}"
+    try:
+        profile_hash(blobs.read(OUTPUTS, f"{folder}/profile.json") or b"")
+    except ValueError as problem:
+        return f"profile.json: {problem}"
+    return ""
+
+
+def _lineage(
+    loop: Loop, job: Stored, *, outcome: JobOutcome, report: Report | None, contents: Mapping[str, bytes]
+) -> Mapping[str, str]:
+    """What the model was made of and how good it was found, as the job and its report say; never a guess."""
+    measured = {**_metrics(report.challenger, ""), **_metrics(report.champion, "champion_")} if report else {}
+    return {
+        "job": job.key,
+        "loop": loop.name,
+        "generation": str(job.row["generation"]),
+        "data_asset": outcome.lineage.get("data_asset", UNKNOWN),
+        "training_set_sha256": outcome.lineage.get("training_set_sha256", UNKNOWN),
+        "component": outcome.lineage.get("component", UNKNOWN),
+        "commit": (report.commit if report else None) or UNKNOWN,
+        "champion": str(job.row.get("champion", "")) or "none",
+        "sha256": sha256(contents[LISTING]).hexdigest(),
+        "model_sha256": sha256(contents["model.onnx"]).hexdigest(),
+        "profile": profile_hash(contents["profile.json"]),
+        **measured,
+    }
+
+
+def _metrics(score: Score | None, whose: str) -> Mapping[str, str]:
+    values = {**{name: score.value(name) for name in METRICS}, "latency_ms": score.latency_ms} if score else {}
+    return {f"{whose}{name}": f"{value:.6f}" for name, value in values.items() if value is not None}
+
+
+def _files(blobs: Blobs, source: str) -> Mapping[str, bytes]:
+    """A job's model files."""
+    contents = {}
+    for name in FILES:
+        data = blobs.read(OUTPUTS, f"{source}/{name}")
+        if data is None:
+            raise Transient(f"{source}/{name} is not there", why="the job completed", fix="wait for the next try")
+        contents[name] = data
+    return contents
+
+
+def _signed(signer: Signer, loop: Loop, version: str, *, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """Model files, and last the list of their digests that devices check them against, signed if there is a key."""
+    listed = listing(loop.name, version, files)
+    signed = signer.sign(listed)
+    return {**files, LISTING: listed} | ({SIGNATURE: signature(signed)} if signed else {})
+
+
+def _store(blobs: Blobs, contents: Mapping[str, bytes], folder: str) -> bool:
+    """Write files where devices fetch them; False if other files stand there."""
+    return all(
+        blobs.create(CONTAINER, f"{folder}/{name}", data) or blobs.read(CONTAINER, f"{folder}/{name}") == data
+        for name, data in contents.items()
+    )
