@@ -42,6 +42,9 @@ bench-host: .venv/.ready ## the Functions host: start, first event, invocations 
 bench-plan: .venv/.ready ## planning a change of 10,000 devices with 5 layers
 	@$(PY) -m bench.plan $(if $(JSON),--json $(JSON))
 
+bench-gate: .venv/.ready ## the gate: how often it promotes a model that is no better, and one that is
+	@$(PY) -m bench.gate $(if $(JSON),--json $(JSON))
+
 setup: .venv/.ready ## install everything, start nothing
 
 clean: ## remove everything that any target made
@@ -51,4 +54,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check format lock bench-host bench-plan setup clean
+.PHONY: help demo up test check format lock bench-host bench-plan bench-gate setup clean

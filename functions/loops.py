@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from functions.errors import LoopError, Refused
 from functions.quantities import ManyHours, Size, Span
@@ -118,11 +118,26 @@ class Retrain(Section):
         return self
 
 
+class Limit(Section):
+    """One entry of gate.never_worse: what a challenger may lose, and where it is looked for."""
+
+    by: Literal["site", "slice", "all"]
+    metric: Literal["log_loss", "brier", "auc"] = "log_loss"
+    than: Annotated[float, Field(ge=0)]
+
+
+def _several(found: object) -> object:
+    return [found] if isinstance(found, dict) else found
+
+
 class Gate(Section):
     """[gate]: what a better model is."""
 
-    margin: Annotated[float, Field(ge=0, description="log loss per row, nats")]
+    metric: Literal["log_loss", "brier"] = "log_loss"
+    margin: Annotated[float, Field(ge=0, description="of the metric, per row")]
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    never_worse: Annotated[list[Limit], BeforeValidator(_several)] = []
+    at_most_slower: Annotated[float, Field(ge=1, description="times the champion's latency")] | None = None
 
 
 class Ring(Section):

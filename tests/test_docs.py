@@ -166,7 +166,11 @@ LOOP_SECTIONS = dict(loop_sections(Loop, ""))
 @pytest.mark.parametrize("name", sorted(LOOP_SECTIONS.keys() - {""}))
 def test_every_field_of_a_loop_file_is_documented_with_its_default(name: str) -> None:
     document = text("docs/loops.md")
-    inner = {"data.columns": "Each entry of `[data.columns]`", "rollout.ring": "Each `[[rollout.ring]]`"}
+    inner = {
+        "data.columns": "Each entry of `[data.columns]`",
+        "rollout.ring": "Each `[[rollout.ring]]`",
+        "gate.never_worse": "Each limit of `never_worse`",
+    }
     whole = section(document, f"## `[{name.partition('.')[0]}]`")
     outer, _, nested = whole.partition(
         next((start for at, start in inner.items() if at.startswith(name.partition(".")[0])), "\0")

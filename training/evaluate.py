@@ -1,7 +1,9 @@
-"""Step 4 of 4: scores challenger and champion on the same held-out days, and reports; who wins is decided elsewhere."""
+"""Step 4 of 4: scores challenger and champion on the same held-out rows, and reports; who wins is decided elsewhere."""
 
 import argparse
 import json
+from collections.abc import Mapping
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,16 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sketch.profile import Profile
+from training.latency import milliseconds
 from training.lean import keep_out
-from training.losses import area_under_curve, log_losses
+from training.losses import area_under_curve, brier_losses, log_losses
 from training.rows import Rows, read_rows
 from training.schema import read_schema
 from training.scoring import score
 from training.signature import read_signature
 
 LOSSES = "losses.parquet"
+LOSS = {"log_loss": log_losses, "brier": brier_losses}
 
 
 def main() -> None:
@@ -33,7 +37,7 @@ def main() -> None:
 
 
 def evaluate(data: Path, model: Path, *, champion: Path | None, report: Path) -> None:
-    """Write what each model costs on the held-out rows, in all, by day and by segment.
+    """Write what each model costs on the held-out rows, in all, by day, by segment and by slice; and how fast it is.
 
     Raises:
         SystemExit: A model folder is not whole, or some score is not a number.
@@ -41,50 +45,85 @@ def evaluate(data: Path, model: Path, *, champion: Path | None, report: Path) ->
     rows = read_rows(data / "test.parquet", read_schema(data))
     if rows.label.all() or not rows.label.any():
         raise SystemExit("every held-out row has the same label: no model can be told from another; land more days")
-    share = json.loads((data / "split.json").read_text())["train_share"]
-    judged = {"challenger": _judged(model, rows)} | ({"champion": _judged(champion, rows)} if champion else {})
+    split = json.loads((data / "split.json").read_text())
+    slices = _slices(rows, split["slices"])
+    models = {"challenger": model} | ({"champion": champion} if champion else {})
+    judged = {name: _judged(folder, rows, slices) for name, folder in models.items()}
+    speeds = dict(zip(models, milliseconds(list(models.values()), rows), strict=True))
+    share = split["train_share"]
     summary = {
         "rows": len(rows),
         "days": np.unique(rows.days).tolist(),
+        "slices": split["slices"],
         "metric": "log_loss",
-        "baseline": {"log_loss": float(log_losses(rows.label, share).mean())},
+        "commit": _commit(),
+        "baseline": {name: _mean(loss(rows.label, share)) for name, loss in LOSS.items()},
         "champion": None,
-        **{name: about for name, (_, about) in judged.items()},
+        **{name: {**about, "latency_ms": speeds[name]} for name, (_, about) in judged.items()},
         "losses": LOSSES,
     }
     report.mkdir(parents=True, exist_ok=True)
-    pq.write_table(_table(rows, {name: losses for name, (losses, _) in judged.items()}), report / LOSSES)
+    pq.write_table(_table(rows, slices, {name: losses for name, (losses, _) in judged.items()}), report / LOSSES)
     (report / "report.json").write_text(json.dumps(summary, indent=1, allow_nan=False))
     print(f"log loss of {len(rows)} rows: always {share:.3f} costs {summary['baseline']['log_loss']:.4f}")
-    for name, (losses, about) in judged.items():
-        print(f"{name} costs {losses.mean():.4f}, ranks with an AUC of {about['auc']:.3f}")
+    for name, (_, about) in judged.items():
+        print(f"{name} costs {about['log_loss']:.4f}, ranks with an AUC of {about['auc']:.3f}")
 
 
-def _judged(model: Path, rows: Rows) -> tuple[NDArray[np.float64], dict[str, Any]]:
+def _judged(model: Path, rows: Rows, slices: NDArray[np.str_]) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
     """Give what each row costs with one model, and what to say about that."""
     features = [feature.name for feature in read_signature(model).features]
     absent = [name for name in features if name not in rows.columns]
     if absent:
         print(f"{model.name} asks for {', '.join(absent)}, which the data no longer has: missing, as on a device")
     scores = score(model, rows)
-    losses = log_losses(rows.label, scores)
+    losses = {name: loss(rows.label, scores) for name, loss in LOSS.items()}
     return losses, {
-        "log_loss": float(losses.mean()),
-        "auc": area_under_curve(rows.label, scores),
-        "by_day": _by(rows.days, losses),
-        "by_segment": _by(rows.segments, losses),
+        **_about(rows.label, scores, losses),
+        "by_day": _by(rows.days, rows.label, scores, losses),
+        "by_segment": _by(rows.segments, rows.label, scores, losses),
+        "by_slice": _by(slices, rows.label, scores, losses),
         "features": features,
         "trained_rows": _trained_rows(model),
     }
 
 
-def _by(group: NDArray[np.str_], losses: NDArray[np.float64]) -> dict[str, dict[str, float]]:
-    names, place, counts = np.unique(group, return_inverse=True, return_counts=True)
-    means = np.bincount(place, losses) / counts
-    return {
-        str(name): {"rows": int(count), "log_loss": float(mean)}
-        for name, count, mean in zip(names, counts, means, strict=True)
-    }
+def _by(
+    group: NDArray[np.str_],
+    label: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    losses: dict[str, NDArray[np.float64]],
+) -> dict[str, dict[str, float | None]]:
+    found = {}
+    for name in np.unique(group):
+        here = group == name
+        part = {metric: values[here] for metric, values in losses.items()}
+        found[str(name)] = {"rows": int(here.sum()), **_about(label[here], scores[here], part)}
+    return found
+
+
+def _about(
+    label: NDArray[np.float64], scores: NDArray[np.float64], losses: dict[str, NDArray[np.float64]]
+) -> dict[str, float | None]:
+    """Give every metric of some rows; an AUC needs both labels."""
+    auc = area_under_curve(label, scores) if 0 < label.sum() < len(label) else None
+    return {**{name: _mean(values) for name, values in losses.items()}, "auc": auc}
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    """Exact before it is rounded, so that the order of the rows changes nothing."""
+    return fsum(values.tolist()) / len(values)
+
+
+def _slices(rows: Rows, days: Mapping[str, list[str]]) -> NDArray[np.str_]:
+    slice_of = {day: name for name, part in days.items() for day in part}
+    return np.array([slice_of[day] for day in rows.days.tolist()], np.str_)
+
+
+def _commit() -> str | None:
+    """The commit this code was published from, as `register_components` noted it; None if it was not under git."""
+    note = Path(__file__).with_name("commit.txt")
+    return note.read_text("utf-8").strip() if note.is_file() else None
 
 
 def _trained_rows(model: Path) -> int:
@@ -94,13 +133,16 @@ def _trained_rows(model: Path) -> int:
         raise SystemExit(f"the model in {model.name}/ has no usable profile.json: {problem}") from problem
 
 
-def _table(rows: Rows, losses: dict[str, NDArray[np.float64]]) -> pa.Table:
+def _table(rows: Rows, slices: NDArray[np.str_], judged: dict[str, dict[str, NDArray[np.float64]]]) -> pa.Table:
     """One line per held-out row, so that any other comparison can be made later."""
     none = pa.nulls(len(rows), pa.float64())
     columns = {
-        f"{name}_loss": pa.array(losses[name]) if name in losses else none for name in ("challenger", "champion")
+        f"{name}_{metric}": pa.array(judged[name][metric]) if name in judged else none
+        for name in ("challenger", "champion")
+        for metric in LOSS
     }
-    return pa.table({"day": pa.array(rows.days.tolist()), "segment": pa.array(rows.segments.tolist()), **columns})
+    where = {"day": rows.days, "segment": rows.segments, "slice": slices}
+    return pa.table({name: pa.array(values.tolist()) for name, values in where.items()} | columns)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How good probabilities are: log loss, and the area under the ROC curve."""
+"""How good probabilities are: log loss, Brier score, and the area under the ROC curve."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,21 @@ def log_losses(label: NDArray[np.float64], probability: NDArray[np.float64] | fl
     """
     sure = np.clip(probability, FLOOR, 1 - FLOOR)
     return -np.log(np.where(label > 0, sure, 1 - sure))
+
+
+def brier_losses(label: NDArray[np.float64], probability: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Give what each answer costs: the square of how far it is from what happened.
+
+    Args:
+        label: 1.0 or 0.0, shape (rows,).
+        probability: That the label is 1, in 0..1, shape (rows,) or one for all rows.
+
+    Returns:
+        Shape (rows,), in 0..1.
+
+    Source: Brier (1950), in its form for yes-or-no questions.
+    """
+    return np.asarray((probability - label) ** 2, np.float64)
 
 
 def area_under_curve(label: NDArray[np.float64], score: NDArray[np.float64]) -> float:

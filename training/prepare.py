@@ -1,4 +1,4 @@
-"""Step 1 of 4: reads exactly the files of a training set, checks them, and holds the newest days out."""
+"""Step 1 of 4: reads exactly the files of a training set, checks them, and holds some days out."""
 
 import argparse
 import json
@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from training.holdout import NEWEST_DAYS, held_out
 from training.lean import keep_out
 from training.schema import DAY, SEGMENT, Kind, Schema
 
-HELD_OUT_SHARE = 0.2
-HELD_OUT_DAYS = 3  # at least: fewer say nothing about which model is better, however many rows they have
 LARGEST = float(np.finfo(np.float32).max)  # what a model's input can hold
 
 
@@ -44,22 +43,32 @@ def prepare(landing: Path, training_set: Path, *, schema: Schema, data: Path) ->
     Raises:
         SystemExit: There is no usable manifest, no usable file, too few days, or nothing to learn.
     """
-    by_day = _usable_files(landing, _manifest(training_set), schema)
+    manifest = _manifest(training_set)
+    by_day = _usable_files(landing, manifest, schema)
     days = sorted(by_day)
-    held_out = max(HELD_OUT_DAYS, round(HELD_OUT_SHARE * len(days)))
-    if len(days) <= held_out:
-        raise SystemExit(f"{len(days)} days have usable files; at least {HELD_OUT_DAYS + 1} are needed: land more days")
-    train, test = (_together(by_day, part) for part in (days[:-held_out], days[-held_out:]))
+    slices = held_out(manifest["loop"], days)
+    kept = {day for part in slices.values() for day in part}
+    learnt = [day for day in days if day not in kept]
+    if not learnt:
+        raise SystemExit(
+            f"{len(days)} days have usable files, and all are held out: the newest {NEWEST_DAYS} at least,"
+            " and one in ten for ever; land more days"
+        )
+    train, test = (_together(by_day, part) for part in (learnt, sorted(kept)))
     share = pc.mean(pc.cast(train[schema.label], pa.float64())).as_py()
     if share in {0, 1}:
-        raise SystemExit(f"every row before {days[-held_out]} has the same {schema.label!r}: there is nothing to learn")
+        raise SystemExit(f"every row to train on has the same {schema.label!r}: there is nothing to learn")
     data.mkdir(parents=True, exist_ok=True)
     pq.write_table(train, data / "train.parquet")
     pq.write_table(test, data / "test.parquet")
     (data / "schema.json").write_text(schema.to_json())
-    (data / "split.json").write_text(json.dumps({"train_rows": train.num_rows, "train_share": share}))
-    print(f"train on {train.num_rows} rows of {days[0]} to {days[-held_out - 1]}, {share:.1%} {schema.label}")
-    print(f"hold out {test.num_rows} rows of {days[-held_out]} to {days[-1]}")
+    named = {name: [day.isoformat() for day in part] for name, part in slices.items()}
+    split = {"train_rows": train.num_rows, "train_share": share, "slices": named}
+    (data / "split.json").write_text(json.dumps(split))
+    print(f"train on {train.num_rows} rows of {learnt[0]} to {learnt[-1]}, {share:.1%} {schema.label}")
+    print(
+        f"hold out {test.num_rows} rows of " + " and ".join(f"{len(part)} {name} days" for name, part in named.items())
+    )
 
 
 def _manifest(training_set: Path) -> dict[str, Any]:

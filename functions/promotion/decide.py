@@ -1,14 +1,13 @@
 """Is the challenger better? No clock, no network, no SDK."""
 
 from dataclasses import dataclass
-from math import sqrt
-from statistics import NormalDist
+from math import isinf
 
 from functions.loops import Gate
 from functions.ports import JobOutcome
+from functions.promotion.interval import LEAST_DAYS, Day, Gain, gain
+from functions.promotion.limits import NAMES, broken
 from functions.promotion.report import Report, Score
-
-LEAST_DAYS = 3  # fewer days say nothing about the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,69 +41,75 @@ class Wait:
 type Decision = Register | Reject | GiveUp | Wait
 
 
-@dataclass(frozen=True, slots=True)
-class Gain:
-    """How much lower the challenger's loss is on the same rows.
+def decide(outcome: JobOutcome, report: Report | None, gate: Gate, *, rival: str = "", champion: str = "") -> Decision:
+    """Register a challenger that beats the champion (or, without one, the baseline) with confidence.
 
     Args:
-        mean: Log loss per row, nats; positive is better.
-        lower: One-sided lower confidence bound of the mean, days taken as independent.
-        days: Number of held-out days.
+        outcome: Where the job stands.
+        report: What it says about its model; None for nothing usable.
+        gate: What a better model is.
+        rival: Version that the job was given to beat; "" for none.
+        champion: Version that is to be beaten now; "" for none.
     """
-
-    mean: float
-    lower: float
-    days: int
-
-
-def decide(outcome: JobOutcome, report: Report | None, gate: Gate) -> Decision:
-    """Register a challenger that beats the champion (or, without one, the baseline) with confidence."""
     if outcome.status == "running":
         return Wait("the job is running")
     if outcome.status != "completed":
         return GiveUp(f"the job {outcome.status}{': ' + outcome.detail if outcome.detail else ''}")
     if report is None:
         return GiveUp("the job wrote no usable model and report")
+    return _judge(report, gate, rival=rival, champion=champion)
+
+
+def _judge(report: Report, gate: Gate, *, rival: str, champion: str) -> Decision:
+    if rival != champion:
+        return Reject(f"it was compared with {_named(rival)}, and by now the champion is {_named(champion)}")
+    if report.champion is None and rival:
+        return Reject(f"the report does not score {_named(rival)}, which is to be beaten")
     if report.champion is None:
         return _against_baseline(report, gate)
-    return _against_champion(gain(report.challenger, report.champion, gate.confidence), gate)
+    return _against_champion(report, report.champion, gate)
 
 
-def gain(challenger: Score, champion: Score, confidence: float) -> Gain:
-    """Paired gain over the days both models were scored on, days weighted by their rows.
-
-    Args:
-        challenger: The new model's losses by day.
-        champion: The old model's, on the same rows.
-        confidence: One-sided, between 0.5 and 1.
-
-    Source: the ratio estimator's linearised variance for clusters of unequal size (Cochran 1977, section 6.3).
-    """
-    days = sorted(set(challenger.by_day) & set(champion.by_day))
-    rows = [challenger.by_day[day].rows for day in days]
-    gains = [champion.by_day[day].log_loss - challenger.by_day[day].log_loss for day in days]
-    if len(days) < LEAST_DAYS:
-        return Gain(0.0, float("-inf"), len(days))
-    total = sum(rows)
-    mean = sum(n * g for n, g in zip(rows, gains, strict=True)) / total
-    squares = sum((n * (g - mean)) ** 2 for n, g in zip(rows, gains, strict=True))
-    error = sqrt(squares * len(days) / (len(days) - 1)) / total
-    return Gain(mean, mean - NormalDist().inv_cdf(confidence) * error, len(days))
+def _named(version: str) -> str:
+    return f"version {version}" if version else "no model"
 
 
 def _against_baseline(report: Report, gate: Gate) -> Decision:
-    better = report.baseline.log_loss - report.challenger.log_loss
-    reason = f"log loss {report.challenger.log_loss:.4f} against {report.baseline.log_loss:.4f} for a constant guess"
+    guess, found = report.baseline.value(gate.metric), report.challenger.value(gate.metric)
+    name = NAMES[gate.metric]
+    if guess is None or found is None:
+        return Reject(f"the report has no {name} of the model and of a constant guess")
+    reason = f"{name} {found:.4f} against {guess:.4f} for a constant guess"
+    better = guess - found
     return Register(f"first model: {reason}") if better >= gate.margin else Reject(f"no better than guessing: {reason}")
 
 
-def _against_champion(found: Gain, gate: Gate) -> Decision:
+def _against_champion(report: Report, champion: Score, gate: Gate) -> Decision:
+    days = _paired(report.challenger, champion, gate.metric)
+    if isinstance(days, str):
+        return Reject(days)
+    found = gain(days, gate.confidence)
     if found.days < LEAST_DAYS:
-        return Reject(f"only {found.days} held-out days in common; {LEAST_DAYS} are needed")
-    reason = (
-        f"log loss {abs(found.mean):.4f} {'lower' if found.mean > 0 else 'higher'} than the champion's over "
-        f"{found.days} held-out days, at least {found.lower:+.4f} better with {gate.confidence:.0%} confidence"
-    )
-    if found.mean >= gate.margin and found.lower > 0:
-        return Register(reason)
-    return Reject(f"{reason}; the gate asks for {gate.margin}")
+        return Reject(f"only {found.days} held-out days; {LEAST_DAYS} are needed")
+    reason = _said(found, gate)
+    enough = found.mean >= gate.margin and found.lower > 0
+    objections = [*([] if enough else [f"the gate asks for {gate.margin}"]), *broken(gate, report.challenger, champion)]
+    return Reject("; ".join([reason, *objections])) if objections else Register(reason)
+
+
+def _paired(challenger: Score, champion: Score, metric: str) -> list[Day] | str:
+    """What each day says about the two models; or why they cannot be compared."""
+    mine, theirs = challenger.by_day, champion.by_day
+    if {day: part.rows for day, part in mine.items()} != {day: part.rows for day, part in theirs.items()}:
+        return "the report scores the models on different rows"
+    losses = [(day, part.rows, theirs[day].value(metric), part.value(metric)) for day, part in mine.items()]
+    days = [Day(day, rows, old - new) for day, rows, old, new in losses if old is not None and new is not None]
+    return days if len(days) == len(losses) else f"the report has no {NAMES[metric]} of both models by day"
+
+
+def _said(found: Gain, gate: Gate) -> str:
+    way = "lower" if found.mean > 0 else "higher"
+    mean = f"{NAMES[gate.metric]} {abs(found.mean):.4f} {way} than the champion's over {found.days} held-out days"
+    if isinf(found.lower):
+        return f"{mean}, too few for a bound with {gate.confidence:.0%} confidence"
+    return f"{mean}, at least {found.lower:+.4f} better with {gate.confidence:.0%} confidence"

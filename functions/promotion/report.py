@@ -7,40 +7,49 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from functions.errors import Poison
 
-Loss = Annotated[float, Field(ge=0, description="log loss per row, nats")]
+Loss = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
 
-class Day(_Part):
-    """One held-out day."""
+class Scored(_Part):
+    """Metrics of one model on some rows: log loss in nats per row, Brier score, AUC (None where undefined)."""
+
+    log_loss: Loss
+    brier: Share | None = None
+    auc: Share | None = None
+
+    def value(self, metric: str) -> float | None:
+        """One metric by its name in a loop file; None if the report lacks it."""
+        return {"log_loss": self.log_loss, "brier": self.brier, "auc": self.auc}[metric]
+
+
+class Group(Scored):
+    """The rows of one held-out day, one segment or one slice."""
 
     rows: Annotated[int, Field(ge=1)]
-    log_loss: Loss
 
 
-class Score(_Part):
-    """One model on the held-out days."""
+class Score(Scored):
+    """One model on the held-out rows."""
 
-    log_loss: Loss
-    by_day: Annotated[Mapping[str, Day], Field(min_length=1)]
-
-
-class Baseline(_Part):
-    """The constant prediction."""
-
-    log_loss: Loss
+    by_day: Annotated[Mapping[str, Group], Field(min_length=1)]
+    by_segment: Mapping[str, Group] = {}
+    by_slice: Mapping[str, Group] = {}
+    latency_ms: Annotated[float, Field(gt=0, description="median for one batch")] | None = None
 
 
 class Report(_Part):
     """report.json, as training/evaluate.py writes it."""
 
     rows: Annotated[int, Field(ge=1)]
-    baseline: Baseline
+    baseline: Scored
     challenger: Score
     champion: Score | None
+    commit: Annotated[str, Field(pattern=r"^[0-9A-Za-z.-]{1,64}$")] | None = None
 
 
 def read(data: bytes) -> Report:

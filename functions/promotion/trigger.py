@@ -35,6 +35,9 @@ def _judge(here: Cloud, *, run: str | None) -> None:
                 now = here.now()
                 ran, limit = now - seen.launched, loop.retrain.job_at_most
                 badly = aftermath(seen.outcome, attempt=seen.attempt, ran=ran, limit=limit)
-                perform(badly or decide(seen.outcome, seen.report, loop.gate), here, loop, seen=seen, now=now)
+                decision = badly or decide(
+                    seen.outcome, seen.report, loop.gate, rival=seen.rival, champion=seen.champion
+                )
+                perform(decision, here, loop, seen=seen, now=now)
 
     each(here.settings.loops, judge)

@@ -1,65 +1,143 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.loops import read
+from functions.loops import Gate, read
 from functions.ports import JobOutcome
-from functions.promotion.decide import GiveUp, Register, Reject, Wait, decide, gain
-from functions.promotion.report import Report, Score
+from functions.promotion.decide import GiveUp, Register, Reject, Wait, decide
+from functions.promotion.report import Report
 
-GATE = read(Path("loops/flight-delays.toml")).gate  # margin 0.002 nats, confidence 95 %
+GATE = read(Path("loops/flight-delays.toml")).gate  # 0.002 nats, 95 %, no site worse by 0.01, at most 1.5 times as slow
+BOUND = Gate(margin=0.002, confidence=0.95)
 DONE = JobOutcome("completed")
 
-
-def score(*days: tuple[int, float]) -> Score:
-    by_day = {f"2013-02-{n:02}": {"rows": rows, "log_loss": loss} for n, (rows, loss) in enumerate(days, 1)}
-    total = sum(rows for rows, _ in days)
-    return Score.model_validate({"log_loss": sum(n * x for n, x in days) / total, "by_day": by_day})
+type Lost = list[tuple[int, float]]  # rows and mean log loss of each day
+days = st.lists(st.tuples(st.integers(1, 500), st.floats(0, 3), st.floats(0, 3)), min_size=3, max_size=20)
+gates = st.tuples(st.sampled_from([0.0, 0.001, 0.002, 0.01, 0.1]), st.sampled_from([0.6, 0.8, 0.95, 0.99]))
 
 
-def report(challenger: Score, champion: Score | None, baseline: float = 0.6) -> Report:
-    return Report.model_validate(
-        {"rows": 1, "baseline": {"log_loss": baseline}, "challenger": challenger, "champion": champion}
-    )
+def score(lost: Lost, *, latency_ms: float | None = 1.0, **sites: float) -> dict[str, object]:
+    total = sum(rows for rows, _ in lost)
+    by_day = {f"2013-02-{n:02}": {"rows": rows, "log_loss": loss} for n, (rows, loss) in enumerate(lost, 1)}
+    by_segment = {site: {"rows": total, "log_loss": loss} for site, loss in (sites or {"jfk": 0.5}).items()}
+    loss = sum(rows * loss for rows, loss in lost) / total
+    return {"log_loss": loss, "by_day": by_day, "by_segment": by_segment, "latency_ms": latency_ms}
 
 
-def test_the_gain_weighs_days_by_their_rows() -> None:
-    found = gain(score((100, 0.50), (300, 0.40), (200, 0.45)), score((100, 0.52), (300, 0.46), (200, 0.46)), 0.95)
-    assert found.mean == pytest.approx((100 * 0.02 + 300 * 0.06 + 200 * 0.01) / 600)
-    # deviations n(g - mean): -166.7e-2·…; error = sqrt(sum of squares · 3/2) / 600; 1.6449 errors below the mean
-    squares = sum((n * (g - 22 / 600)) ** 2 for n, g in ((100, 0.02), (300, 0.06), (200, 0.01)))
-    assert found.lower == pytest.approx(22 / 600 - 1.6448536 * (squares * 1.5) ** 0.5 / 600)
+def report(challenger: dict[str, object], champion: dict[str, object] | None, baseline: float = 0.6) -> Report:
+    body = {"rows": 1, "baseline": {"log_loss": baseline}, "challenger": challenger, "champion": champion}
+    return Report.model_validate(body)
+
+
+BETTER: Lost = [(9, 0.50), (8, 0.41), (7, 0.45), (11, 0.44)]
+WORSE: Lost = [(9, 0.53), (8, 0.45), (7, 0.48), (11, 0.475)]
 
 
 def test_the_first_model_must_beat_a_constant_guess() -> None:
-    assert isinstance(decide(DONE, report(score((10, 0.55)), None), GATE), Register)
-    assert isinstance(decide(DONE, report(score((10, 0.599)), None), GATE), Reject)
+    assert isinstance(decide(DONE, report(score([(10, 0.55)]), None), GATE), Register)
+    assert isinstance(decide(DONE, report(score([(10, 0.599)]), None), GATE), Reject)
 
 
 def test_a_challenger_that_is_better_every_day_is_registered_with_its_numbers() -> None:
-    decision = decide(
-        DONE, report(score((9, 0.50), (8, 0.41), (7, 0.45)), score((9, 0.53), (8, 0.45), (7, 0.48))), GATE
-    )
+    decision = decide(DONE, report(score(BETTER), score(WORSE)), GATE)
     assert isinstance(decision, Register)
-    assert "0.0333 lower" in decision.reason
-    assert "3 held-out days" in decision.reason
+    gained = (9 * 0.03 + 8 * 0.04 + 7 * 0.03 + 11 * 0.035) / 35
+    assert f"log loss {gained:.4f} lower than the champion's over 4 held-out days, at least +0.0" in decision.reason
+    assert decision.reason.endswith("better with 95% confidence")
 
 
 def test_a_challenger_that_is_better_on_one_lucky_day_is_not() -> None:
-    lucky = report(score((9, 0.20), (8, 0.46), (7, 0.49)), score((9, 0.53), (8, 0.45), (7, 0.48)))
-    assert isinstance(decide(DONE, lucky, GATE), Reject)
+    lucky = report(score([(9, 0.20), (8, 0.46), (7, 0.49), (11, 0.48)]), score(WORSE))
+    decision = decide(DONE, lucky, GATE)
+    assert isinstance(decision, Reject)
+    assert decision.reason.endswith("the gate asks for 0.002")
 
 
 def test_a_model_against_itself_is_rejected() -> None:
-    same = score((9, 0.50), (8, 0.41), (7, 0.45))
-    assert isinstance(decide(DONE, report(same, same), GATE), Reject)
+    assert isinstance(decide(DONE, report(score(BETTER), score(BETTER)), GATE), Reject)
+    assert isinstance(decide(DONE, report(score(BETTER), score(BETTER)), Gate(margin=0.0, confidence=0.51)), Reject)
+
+
+def test_a_gain_below_the_margin_is_not_worth_a_rollout_however_sure_it_is() -> None:
+    surely = report(score([(n, 0.4990) for n in (9, 8, 7, 11)]), score([(n, 0.5) for n in (9, 8, 7, 11)]))
+    assert isinstance(decide(DONE, surely, BOUND), Reject)
+    assert isinstance(decide(DONE, surely, Gate(margin=0.0009, confidence=0.95)), Register)
 
 
 def test_two_days_prove_nothing() -> None:
-    two = report(score((9, 0.1), (8, 0.1)), score((9, 0.5), (8, 0.5)))
-    assert decide(DONE, two, GATE) == Reject("only 2 held-out days in common; 3 are needed")
+    two = report(score([(9, 0.1), (8, 0.1)]), score([(9, 0.5), (8, 0.5)]))
+    assert decide(DONE, two, GATE) == Reject("only 2 held-out days; 3 are needed")
+
+
+def test_a_site_that_becomes_worse_holds_a_challenger_back_that_is_better_on_the_whole() -> None:
+    held_back = report(score(BETTER, ewr=0.41, lga=0.5321), score(WORSE, ewr=0.47, lga=0.5200))
+    decision = decide(DONE, held_back, GATE)
+    assert isinstance(decision, Reject)
+    assert decision.reason.endswith(
+        "; log loss of site lga 0.0121 worse, 0.5321 against 0.5200; at most 0.01 is allowed"
+    )
+    assert isinstance(
+        decide(DONE, report(score(BETTER, ewr=0.41, lga=0.529), score(WORSE, ewr=0.47, lga=0.52)), GATE), Register
+    )
+
+
+def test_a_challenger_that_is_too_slow_is_rejected() -> None:
+    decision = decide(DONE, report(score(BETTER, latency_ms=0.8), score(WORSE, latency_ms=0.5)), GATE)
+    assert isinstance(decision, Reject)
+    assert decision.reason.endswith("; 1.60 times as slow, 0.8 ms against 0.5 ms; at most 1.5 is allowed")
+    assert isinstance(decide(DONE, report(score(BETTER, latency_ms=0.7), score(WORSE, latency_ms=0.5)), GATE), Register)
+
+
+def test_what_the_gate_asks_for_and_the_report_lacks_is_a_reason_to_reject() -> None:
+    untimed = decide(DONE, report(score(BETTER, latency_ms=None), score(WORSE)), GATE)
+    assert isinstance(untimed, Reject)
+    assert untimed.reason.endswith("; the report has no latency of both models")
+    other_sites = decide(DONE, report(score(BETTER, jfk=0.4), score(WORSE, ewr=0.4)), GATE)
+    assert isinstance(other_sites, Reject)
+    assert other_sites.reason.endswith("; the report has no log loss of both models by site")
+    ranked = Gate.model_validate(
+        {"margin": 0.002, "confidence": 0.95, "never_worse": [{"by": "all", "metric": "auc", "than": 0.01}]}
+    )
+    unranked = decide(DONE, report(score(BETTER), score(WORSE)), ranked)
+    assert isinstance(unranked, Reject)
+    assert unranked.reason.endswith("; the report has no AUC of both models")
+    assert decide(DONE, report(score(BETTER), score(WORSE)), BOUND.model_copy(update={"metric": "brier"})) == Reject(
+        "the report has no Brier score of both models by day"
+    )
+
+
+@pytest.mark.parametrize(("old", "new", "register"), [(0.70, 0.691, True), (0.70, 0.689, False), (0.70, 0.75, True)])
+def test_an_auc_is_better_the_higher_it_is(old: float, new: float, *, register: bool) -> None:
+    gate = Gate.model_validate(
+        {"margin": 0.002, "confidence": 0.95, "never_worse": {"by": "all", "metric": "auc", "than": 0.01}}
+    )
+    decision = decide(DONE, report({**score(BETTER), "auc": new}, {**score(WORSE), "auc": old}), gate)
+    assert isinstance(decision, Register) is register
+
+
+def test_models_scored_on_different_rows_are_not_compared() -> None:
+    fewer = [(8, 0.50), *BETTER[1:]]
+    expected = Reject("the report scores the models on different rows")
+    assert decide(DONE, report(score(fewer), score(WORSE)), GATE) == expected
+    assert decide(DONE, report(score(BETTER), score(WORSE[:3])), GATE) == expected
+
+
+def test_a_report_that_forgets_the_champion_is_no_first_model() -> None:
+    forgot = decide(DONE, report(score(BETTER), None), GATE, rival="4", champion="4")
+    assert forgot == Reject("the report does not score version 4, which is to be beaten")
+
+
+def test_who_beat_an_older_champion_has_not_beaten_the_one_that_came_meanwhile() -> None:
+    better = report(score(BETTER), score(WORSE))
+    assert isinstance(decide(DONE, better, GATE, rival="4", champion="4"), Register)
+    assert decide(DONE, better, GATE, rival="4", champion="5") == Reject(
+        "it was compared with version 4, and by now the champion is version 5"
+    )
+    assert decide(DONE, report(score(BETTER), None), GATE, champion="1") == Reject(
+        "it was compared with no model, and by now the champion is version 1"
+    )
 
 
 def test_a_job_that_did_not_end_well_is_given_up_with_the_tail_of_its_log() -> None:
@@ -69,10 +147,27 @@ def test_a_job_that_did_not_end_well_is_given_up_with_the_tail_of_its_log() -> N
     assert isinstance(decide(JobOutcome("running"), None, GATE), Wait)
 
 
-@given(st.lists(st.tuples(st.integers(1, 500), st.floats(0, 3), st.floats(0, 3)), min_size=3, max_size=20))
+def split(found: list[tuple[int, float, float]]) -> tuple[dict[str, object], dict[str, object]]:
+    return score([(n, a) for n, a, _ in found]), score([(n, b) for n, _, b in found])
+
+
+@settings(max_examples=25)
+@given(days, gates)
 def test_if_a_challenger_passes_then_the_champion_would_not_pass_against_it(
-    days: list[tuple[int, float, float]],
+    found: list[tuple[int, float, float]], chosen: tuple[float, float]
 ) -> None:
-    one, other = score(*[(n, a) for n, a, _ in days]), score(*[(n, b) for n, _, b in days])
-    forth, back = decide(DONE, report(one, other), GATE), decide(DONE, report(other, one), GATE)
+    gate, (one, other) = Gate(margin=chosen[0], confidence=chosen[1]), split(found)
+    forth, back = decide(DONE, report(one, other), gate), decide(DONE, report(other, one), gate)
     assert not (isinstance(forth, Register) and isinstance(back, Register))
+
+
+@settings(max_examples=25)
+@given(days, gates, gates)
+def test_a_gate_that_asks_for_less_lets_pass_whatever_a_stricter_one_does(
+    found: list[tuple[int, float, float]], chosen: tuple[float, float], other: tuple[float, float]
+) -> None:
+    judged = report(*split(found))
+    strict = Gate(margin=max(chosen[0], other[0]), confidence=max(chosen[1], other[1]))
+    lenient = Gate(margin=min(chosen[0], other[0]), confidence=min(chosen[1], other[1]))
+    if isinstance(decide(DONE, judged, strict), Register):
+        assert isinstance(decide(DONE, judged, lenient), Register)

@@ -59,6 +59,45 @@ def test_a_better_model_is_registered_with_the_digests_of_what_devices_will_fetc
     assert json.loads(files)["files"]["model.onnx"] == {"sha256": sha256(b"onnx").hexdigest(), "size_bytes": 4}
 
 
+def test_a_registered_model_says_what_it_was_made_of_and_why_it_was_let_through(here: FakeCloud) -> None:
+    complete(here, {**REPORT, "commit": "9fceb02d0ae598e95dc970b74767f19372d61af8"})
+    judge_on_run_ended(run_completed(JOB))
+    lineage = here.registry.models["flight-delays", "1"].lineage
+    assert {
+        name: lineage[name] for name in ("loop", "generation", "data_asset", "component", "commit", "champion")
+    } == {
+        "loop": "flight-delays",
+        "generation": "1",
+        "data_asset": "flight-delays-training-set:1",
+        "component": "p:1",
+        "commit": "9fceb02d0ae598e95dc970b74767f19372d61af8",
+        "champion": "none",
+    }
+    assert lineage["model_sha256"] == sha256(b"onnx").hexdigest()
+    assert lineage["log_loss"] == "0.510000"
+    assert lineage["verdict"] == "first model: log loss 0.5100 against 0.6000 for a constant guess"
+
+
+def test_what_is_not_known_of_a_model_is_said_and_not_guessed(here: FakeCloud) -> None:
+    complete(here)
+    judge_on_run_ended(run_completed(JOB))
+    lineage = here.registry.models["flight-delays", "1"].lineage
+    assert lineage["commit"] == "unknown"
+    assert "brier" not in lineage
+
+
+def test_a_registration_that_is_resumed_under_another_gate_is_not_repeated(here: FakeCloud) -> None:
+    complete(here)
+    judge_on_run_ended(run_completed(JOB))
+    before = dict(here.registry.models)
+    complete(here, {**REPORT, "baseline": {"log_loss": 0.7}})  # another verdict
+    here.rows.change("jobs", "flight-delays", keys=[JOB], values={"state": "started"})
+    judge_on_run_ended(run_completed(JOB))
+    assert here.registry.models == before
+    (job,) = here.rows.find("jobs", "flight-delays")
+    assert (job.row["state"], job.row["version"]) == ("registered", "1")
+
+
 def test_what_devices_check_names_the_model_and_is_signed(here: FakeCloud) -> None:
     complete(here)
     judge_on_run_ended(run_completed(JOB))

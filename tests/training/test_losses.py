@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.losses import area_under_curve, log_losses
+from training.losses import area_under_curve, brier_losses, log_losses
 
 ANSWERS = st.lists(st.tuples(st.booleans(), st.floats(0, 1, width=32)), min_size=2, max_size=50).filter(
     lambda answers: len({label for label, _ in answers}) == 2
@@ -20,6 +20,11 @@ def test_a_certain_wrong_answer_costs_much_and_not_infinitely_much() -> None:
 
 def test_one_probability_for_all_rows_is_a_constant_guess() -> None:
     assert log_losses(np.array([1.0, 0.0]), 0.2).mean() == pytest.approx((np.log(5) + np.log(1.25)) / 2)
+
+
+def test_a_brier_loss_is_the_square_of_the_distance() -> None:
+    assert brier_losses(np.array([1.0, 0.0, 1.0]), np.array([0.7, 0.4, 0.0])) == pytest.approx([0.09, 0.16, 1.0])
+    assert brier_losses(np.array([1.0, 0.0]), 0.2).mean() == pytest.approx((0.64 + 0.04) / 2)
 
 
 def test_the_area_counts_pairs_in_the_right_order_and_ties_half() -> None:

@@ -34,15 +34,20 @@ def days_of(folder: Path, name: str) -> list[str]:
     return sorted(set(pq.read_table(folder / "data" / name)[DAY].to_pylist()))
 
 
-def test_the_newest_days_are_held_out_at_least_three(landed: Path) -> None:
+def test_the_newest_days_are_held_out_at_least_three_and_the_frozen_ones_for_ever(landed: Path) -> None:
     in_process(landed)
-    assert days_of(landed, "train.parquet") == ["2013-01-01", "2013-01-02"]
-    assert days_of(landed, "test.parquet") == ["2013-01-03", "2013-01-04", "2013-01-05"]
+    assert days_of(landed, "train.parquet") == ["2013-01-02"]
+    assert days_of(landed, "test.parquet") == ["2013-01-01", "2013-01-03", "2013-01-04", "2013-01-05"]
+    slices = json.loads((landed / "data" / "split.json").read_text())["slices"]
+    assert slices == {"frozen": ["2013-01-01"], "newest": ["2013-01-03", "2013-01-04", "2013-01-05"]}
 
 
-def test_a_fifth_of_many_days_is_held_out(trained: Path) -> None:
-    assert days_of(trained, "test.parquet") == ["2013-01-19", "2013-01-20", "2013-01-21"]
-    assert len(days_of(trained, "train.parquet")) == 11
+def test_no_day_is_trained_on_and_held_out(trained: Path) -> None:
+    held_out = ["2013-01-09", "2013-01-11", "2013-01-19", "2013-01-20", "2013-01-21"]
+    assert days_of(trained, "test.parquet") == held_out
+    assert days_of(trained, "train.parquet") == [
+        day.isoformat() for n in range(8, 19) if (day := date(2013, 1, n)).isoformat() not in held_out
+    ]
 
 
 def test_exactly_the_files_of_the_manifest_are_read(landed: Path) -> None:
@@ -149,7 +154,7 @@ def test_files_without_the_label_fail_without_a_traceback(landed: Path) -> None:
 
 def test_too_few_days_to_judge_a_model_fail(tmp_path: Path) -> None:
     land(tmp_path, FIRST, date(2013, 1, 3))
-    with pytest.raises(SystemExit, match=r"3 days have usable files; at least 4 are needed"):
+    with pytest.raises(SystemExit, match=r"3 days have usable files, and all are held out"):
         in_process(tmp_path)
 
 
