@@ -65,7 +65,7 @@ def test_a_loop_with_its_own_component_goes_from_uploads_to_a_registered_model(p
     assert pumps.trainer.outcome(job.key).status == "completed", told
     report = json.loads(pumps.blobs.read("azureml", f"azureml/{job.key}/report/report.json") or b"")
     assert (sorted(report["files"]), report["rows_read"]) == (sorted(names), ROWS * len(names))
-    assert told["Register"].startswith("first model:")
+    assert told.get("Register", "").startswith("first model:"), told
     (model,) = pumps.registry.versions("pumps")
     assert (model.version, model.lineage["job"]) == ("1", job.key)
     asset = speaker.get("/data/pumps-training-set/versions/1").json()["properties"]

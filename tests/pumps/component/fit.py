@@ -34,7 +34,8 @@ def main() -> None:
     share = learnt[:, -1].mean()
     every = np.concatenate(list(held_out.values()))
     scored = {
-        day: (len(rows), loss(rows[:, -1], answers(rows[:, :-1], weights, bias))) for day, rows in held_out.items()
+        day: {"rows": len(rows), "log_loss": loss(rows[:, -1], answers(rows[:, :-1], weights, bias))}
+        for day, rows in held_out.items()
     }
     found = {
         "rows": len(every),
