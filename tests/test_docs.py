@@ -18,6 +18,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from edge.errors import Misconfigured
+from edge.ingest.settings import settings_from as ingest_settings
 from edge.settings import settings_from
 from functions import events, ports
 from functions.loops import Loop
@@ -150,6 +152,22 @@ def test_every_setting_of_the_edge_module_is_documented_with_its_default() -> No
         plain = default.strip("`").replace(",", "")
         if default not in ("required", "the model's name"):
             assert plain == str(getattr(settings, name.lower())), name
+
+
+def test_every_setting_of_the_ingest_module_is_documented_with_its_default(tmp_path: Path) -> None:
+    table = {
+        cells[0].strip("`"): cells[2] for cells in rows(section(text("docs/settings.md"), "## The ingest module"))[2:]
+    }
+    needed = {name: str(tmp_path / name) for name, default in table.items() if default == "required"}
+    settings = ingest_settings(needed)
+    for name, default in table.items():
+        value = getattr(settings, name.removeprefix("INGEST_").lower())
+        assert str(value) == (
+            needed[name] if default == "required" else f"{default.strip('`')}{'.0' * default.isdigit()}"
+        )
+    for name in needed:
+        with pytest.raises(Misconfigured, match=name):
+            ingest_settings({**needed, name: ""})
 
 
 def loop_sections(model: type[BaseModel], name: str) -> Iterator[tuple[str, dict[str, FieldInfo]]]:
