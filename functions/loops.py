@@ -162,6 +162,7 @@ class Rollout(Section):
 
     module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = "inference"
     hours: Annotated[str, Field(pattern=r"^$|^([01]?\d|2[0-3])-([01]?\d|2[0-4])$", description="UTC, from-to")] = ""
+    compare_every: Span = timedelta(hours=1)
     scores_may_move: Annotated[float, Field(gt=0, le=1, description="share of rows")] = 0.2
     failures_may_rise: Annotated[float, Field(gt=0, le=1, description="share of requests")] = 0.02
     latency_may_grow: Annotated[float, Field(gt=1, le=1000, description="times")] = 4.0

@@ -98,17 +98,16 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
 
 def _used(use: field.Use | None, window: Window, verdict: Decision, state: DeviceState) -> field.Use:
     """What the version did in this window too, for who compares versions; in the same row, so counted once like it."""
-    told, (scores, block) = window.told, window.sketch.profile.blocks[-1]
-    more = field.of_message(
-        told.profile,
+    told, (_, block) = window.told, window.sketch.profile.blocks[-1]
+    period = field.Period(
+        at=field.period_of(told.closed_at, window.loop.rollout.compare_every),
         rows=told.rows,
         requests=told.requests,
         failed=told.failed,
-        latencies=told.latency_counts or (),
-        scores=window.sketch.counts[block].tolist(),
-        expected=scores.counts,
+        latencies=tuple(told.latency_counts or ()),
+        scores=field.grouped(window.sketch.counts[block].tolist()),
     )
-    after = field.added(use, more)
+    after = field.counted(use, told.profile, period)
     drift = verdict.explanation if isinstance(verdict, Drifted) else after.drift
     return msgspec.structs.replace(after, drift=drift if state.episode else "")
 

@@ -1,49 +1,22 @@
-"""Bounds on means and their differences that hold however often one looks. Numbers in, numbers out.
+"""Bounds on a mean that hold however often one looks. Numbers in, numbers out.
 
-For values in 0..1 with mean p, of which n were seen with sum k,
+Of n numbers x with mean m and (biased) variance s^2, drawn from a normal distribution of any mean p and any variance,
 
-    M(p) = B(k + 1/2, n - k + 1/2) / B(1/2, 1/2) / (p^k * (1 - p)^(n - k))
+    M(p) = sqrt(c / (n + c)) * (1 - n / (n + c) * (m - p)^2 / ((m - p)^2 + s^2)) ^ (-n / 2)
 
-is what a gambler has who started with 1 and bet against p on each value, averaged over all ways to bet (the density is
-Jeffreys'). If p is the mean, no bet pays on average, so M(p) ever reaches 1/risk with probability `risk` at most:
-whenever one looks, the mean lies among the p with M(p) < 1/risk. Only n and k are needed, so counts can be added first.
+is what a gambler has who started with 1 and bet against p, averaged over all effect sizes (normal with variance 1/c)
+and without knowing the variance. If p is the mean, no bet pays on average, so M(p) ever reaches 1/risk with probability
+`risk` at most: whenever one looks, the mean lies among the p with M(p) < 1/risk, which is an interval about m.
 
-The gamblers of several groups may pool what they have: the product of their M is worth 1 on average too. So the means
-of all groups lie together, at every look but for `risk`, where that product is below 1/risk, and any sum or difference
-of them lies between its least and its greatest value there.
-
-Source: Ville 1939; Robbins 1970, the method of mixtures; Waudby-Smith and Ramdas 2024 for bounded values by betting.
+Source: Lai 1976; Wang and Ramdas 2024, "Anytime-valid t-tests and confidence sequences for Gaussian means".
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, lgamma, log, sqrt
+from math import inf, log, sqrt
+from statistics import fmean
 
-_CERTAIN = 1e-12
-_HALVINGS = 40
-_PRICES = 30.0  # logarithm of the highest price of a nat; the lowest is its inverse
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen of one mean.
-
-    Args:
-        total: Sum of the values, each in 0..1.
-        number: How many values.
-    """
-
-    total: float
-    number: float
-
-    @property
-    def mean(self) -> float:
-        """In 0..1; a half before the first value."""
-        return self.total / self.number if self.number > 0 else 0.5
-
-    def tempered(self, by: float) -> "Seen":
-        """As if there were `by` times fewer values: rows of one moment are alike, and tell less than others."""
-        return Seen(self.total / by, self.number / by)
+C = 0.1  # effects of a few standard deviations are what a rollout is afraid of: those are found first
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,81 +26,45 @@ class Between:
     low: float
     high: float
 
-    def minus(self, number: float) -> "Between":
-        """The distance from a known number, with its sign."""
-        return Between(self.low - number, self.high - number)
+    def __sub__(self, other: "Between") -> "Between":
+        """The difference of two numbers: it lies here if each lies where it is said to."""
+        return Between(self.low - other.high, self.high - other.low)
 
     @property
     def at_least(self) -> float:
         """How far from 0 it surely is, >= 0."""
         return max(self.low, -self.high, 0.0)
 
-    @property
-    def at_most(self) -> float:
-        """How far from 0 it may be, >= 0."""
-        return max(abs(self.low), abs(self.high))
 
+def bounds(values: Sequence[float], *, risk: float, noise: float = 0.0) -> Between:
+    """Where the mean of normal values lies, at every look at once but for `risk`.
 
-def bounds(seen: Seen, *, risk: float) -> Between:
-    """Where a mean lies, at every look at once but for `risk`, 0..1."""
-    return _range([(1, seen)], risk)
-
-
-def difference(treated: Seen, control: Seen, *, risk: float) -> Between:
-    """How much larger one mean is than another."""
-    return _range([(1, treated), (-1, control)], risk)
-
-
-def difference_in_differences(
-    treated: Seen, treated_before: Seen, control: Seen, control_before: Seen, *, risk: float
-) -> Between:
-    """How much more a mean changed where something was changed than where nothing was, in the same time.
-
-    What makes the two groups differ for good, and what changes for both alike, cancels out.
+    Args:
+        values: One a period, in order of time or not.
+        risk: Probability, 0..1, that the mean is ever outside.
+        noise: Variance that the values have at the least, because each is itself a share of some rows.
     """
-    return _range([(1, treated), (-1, treated_before), (-1, control), (1, control_before)], risk)
+    n = len(values)
+    if n < 2:  # noqa: PLR2004  # one value has no variance
+        return Between(-inf, inf)
+    mean = fmean(values)
+    variance = max(fmean((value - mean) ** 2 for value in values), noise)
+    rest = 1 - _needed(n, risk)
+    share = rest * (n + C) / n
+    if share >= 1:  # too few values: the gambler cannot have won enough, whatever they are
+        return Between(-inf, inf)
+    reach = sqrt(variance * share / (1 - share))
+    return Between(mean - reach, mean + reach)
 
 
-def log_wealth(seen: Seen, p: float) -> float:
-    """Logarithm of M(p)."""
-    return _beta(seen) - seen.total * log(p) - (seen.number - seen.total) * log(1 - p)
+def log_wealth(values: Sequence[float], p: float) -> float:
+    """Logarithm of M(p); the values are not all p."""
+    n = len(values)
+    off = fmean(values) - p
+    square = fmean((value - p) ** 2 for value in values)
+    return log(C / (n + C)) / 2 - n / 2 * log(1 - n / (n + C) * off * off / square)
 
 
-def _range(groups: Sequence[tuple[int, Seen]], risk: float) -> Between:
-    low = _least(groups, risk)
-    high = -_least([(-sign, seen) for sign, seen in groups], risk)
-    return Between(low, high)
-
-
-def _least(groups: Sequence[tuple[int, Seen]], risk: float) -> float:
-    """The least sum of signed means whose product of M is below 1/risk.
-
-    For a price t of a nat of that product, each group's best mean is the root of a quadratic; the price is found by
-    halving, and the cheaper side of the last interval is taken, where the product is still too large: never too narrow.
-    """
-    betas, needed = sum(_beta(seen) for _, seen in groups), -log(risk)
-    cheap, dear = -_PRICES, _PRICES
-    for _ in range(_HALVINGS):
-        middle = (cheap + dear) / 2
-        means = [_best(sign, seen, exp(middle)) for sign, seen in groups]
-        spent = betas - sum(
-            seen.total * log(p) + (seen.number - seen.total) * log(1 - p)
-            for p, (_, seen) in zip(means, groups, strict=True)
-        )
-        cheap, dear = (middle, dear) if spent > needed else (cheap, middle)
-    return sum(sign * _best(sign, seen, exp(cheap)) for sign, seen in groups)
-
-
-def _best(sign: int, seen: Seen, price: float) -> float:
-    """Where sign * p + price * log M(p) is least: the root in 0..1 of the quadratic that its derivative makes."""
-    n, k = price * seen.number, price * seen.total
-    if sign > 0:
-        p = 2 * k / (1 + n + sqrt(max((1 + n) ** 2 - 4 * k, 0.0)))
-    else:
-        p = 1 - 2 * (n - k) / (1 + n + sqrt(max((1 + n) ** 2 - 4 * (n - k), 0.0)))
-    return min(max(p, _CERTAIN), 1 - _CERTAIN)
-
-
-def _beta(seen: Seen) -> float:
-    k, rest = seen.total, seen.number - seen.total
-    return lgamma(k + 0.5) + lgamma(rest + 0.5) - lgamma(seen.number + 1) - 2 * lgamma(0.5)
+def _needed(n: int, risk: float) -> float:
+    """What the bracket of M has to fall to."""
+    return float((risk * sqrt(C / (n + C))) ** (2 / n))

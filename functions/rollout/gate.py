@@ -1,68 +1,76 @@
 """Does a version do in the field what the hold-out promised? No clock, no network, no SDK.
 
-Devices that have the new version are compared with those that still have the one before, over the same time; and,
-because two sites differ for reasons that are not the model's, each with itself before. Every bound holds however often
-one looks.
+Period by period, devices that have the new version are compared with those that still have the last one: weather,
+season and time of day are the same for both. Because two sites differ for reasons that are not the model's, that
+difference is compared with the one they had before, while both had the same version.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import log2
+from math import floor, isfinite, log2
+from statistics import fmean
 
-from functions.field import PARTS, Use, above, cuts, slowness, total
+from functions.field import GROUP, LATENCIES, PARTS, Period, Use, Uses, cuts, grouped, merge
 from functions.loops import Rollout
-from functions.rollout.compare import Seen, bounds, difference_in_differences
+from functions.rollout.compare import Between, bounds
 from functions.rollout.decide import Field
 
 FAMILIES = 4  # that share the risk: scores, scores against the hold-out, failures, latency
 SLOWER = 0.25  # more of the requests may not be as slow as the loop file says
-SCORES, FAILURES, SLOWNESS = range(PARTS - 1), (PARTS - 1,), (PARTS,)  # of Use.clusters
-_CLEAR = 0.5  # variance that a device's counts must have to tell how alike its rows are
+FEWEST = 20  # rows or requests of a period that say anything
+
+type Pair = tuple[Period, Period]  # one period on the devices with the new version, and on those without
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """The scores that training expected of a version.
+    """The scores that training expected of a version, on the profile's own grid.
 
     Args:
         low: Lower end of the grid, in the score's own unit.
-        width: Of one cell, likewise.
-        counts: Reference rows per cell: below, 256 cells, above, missing.
+        width: Of one of its 256 cells, likewise.
+        counts: Reference rows: below, 64 groups of four cells, above.
     """
 
     low: float
     width: float
     counts: tuple[int, ...]
 
-    def middle(self, cell: int) -> float:
-        """The score that stands for a cell."""
-        return self.low + (cell - 0.5) * self.width
+    @classmethod
+    def of(cls, low: float, width: float, cells: Sequence[int]) -> "Reference":
+        """From the cells of a profile."""
+        return cls(low, width, grouped(cells))
 
-    def edge(self, cell: int) -> float:
-        """The score between a cell and the next."""
-        return self.low + cell * self.width
+    def edge(self, group: int) -> float:
+        """The score between a group and the next."""
+        return self.low + group * GROUP * self.width
 
     def over(self, scores: Sequence[int], score: float) -> int:
-        """Rows above a score, whatever grid the score comes from."""
-        return sum(count for cell, count in enumerate(scores[:-1]) if self.middle(cell) > score)
+        """Rows above a score, whatever grid the score comes from; a group counts by its middle."""
+        first = floor((score - self.low) / (GROUP * self.width) + 0.5) + 1
+        return sum(scores[max(first, 0) :])
+
+    def share(self, group: int) -> float:
+        """The share of rows expected above a group."""
+        return sum(self.counts[group + 1 :]) / max(sum(self.counts), 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Devices with the new version and devices without, before and since the rollout began; by device.
+    """Periods in which both kinds of devices told of themselves.
 
     Args:
-        treated: The new version's use, where there is any.
-        treated_before: The last version's use on the same devices, before.
-        control: The last version's use on all others, since.
-        control_before: The same, before.
+        treated: Devices that have the new version.
+        control: Devices that have the last good one.
+        now: Periods in which they had these.
+        before: Periods in which both had the same version, with that version.
     """
 
     treated: Mapping[str, Use]
-    treated_before: Mapping[str, Use]
     control: Mapping[str, Use]
-    control_before: Mapping[str, Use]
+    now: tuple[Pair, ...]
+    before: tuple[tuple[str, Pair], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +78,8 @@ class _Test:
     """One share of rows or requests: how much of its change is surely the version's, and how much is allowed."""
 
     name: str
-    now: Seen
-    control: Seen
+    now: float
+    control: float
     sure: float
     limit: float
 
@@ -79,127 +87,176 @@ class _Test:
     def is_harm(self) -> bool:
         return self.sure > self.limit
 
+    @property
+    def loudness(self) -> float:
+        return self.sure / self.limit if self.sure > 0 else abs(self.now - self.control) / self.limit / 1e6
 
-def judge(groups: Groups, new: Reference | None, old: Reference | None, *, limits: Rollout) -> Field:
+
+def judge(
+    uses: Mapping[str, Uses], new: str, old: str, *, references: Mapping[str, Reference], limits: Rollout
+) -> Field:
     """What the new version does, and what is proven against it.
 
     Args:
-        groups: Who did what with which version.
-        new: What the new version's scores should be like; None if nobody knows.
-        old: The same of the last version.
-        limits: What it may not do, and the risk of saying so falsely.
+        uses: What every device did, with every version.
+        new: The version that is on its way.
+        old: The last good version.
+        references: Version -> what its scores should be like, as far as known.
+        limits: What the new version may not do, and the risk of saying so falsely.
     """
-    now = total(groups.treated.values())
-    found = Field(devices=len(groups.treated), rows=now.rows, requests=now.requests)
-    if not groups.treated or not groups.control:
+    groups = _groups(uses, new, old)
+    treated = groups.treated.values()
+    found = Field(len(treated), rows=sum(use.rows for use in treated), requests=sum(use.requests for use in treated))
+    if not groups.now:
         return found
-    tests = list(_tests(groups, new, old, limits))
-    harm = [_told(one, groups) for one in sorted(tests, key=_loudness, reverse=True) if one.is_harm]
-    told = _told(max(tests, key=_loudness), groups)
+    tests = list(_tests(groups, new, old, references, limits))
+    harm = [_told(one, groups) for one in sorted(tests, key=lambda one: -one.loudness) if one.is_harm]
+    told = _told(max(tests, key=lambda one: one.loudness), groups) if tests else ""
     return Field(found.devices, found.rows, found.requests, "; ".join([*harm[:1], *_drifted(groups)]), told)
 
 
-def crowding(uses: Iterable[Use], kinds: Iterable[int]) -> float:
-    """How many rows, or requests, tell as much as one independent of all others, >= 1.
+def _groups(uses: Mapping[str, Uses], new: str, old: str) -> Groups:
+    treated = {device: used[new] for device, used in uses.items() if new in used}
+    control = {device: used[old] for device, used in uses.items() if old in used and new not in used}
+    before = [
+        (version, pair)
+        for version in sorted({version for used in uses.values() for version in used} - {new})
+        for pair in _pairs(
+            [used[version] for device, used in uses.items() if device in treated and version in used],
+            [used[version] for device, used in uses.items() if device in control and version in used],
+        )
+    ]
+    return Groups(treated, control, tuple(_pairs(list(treated.values()), list(control.values()))), tuple(before))
 
-    Rows of one message share their weather: messages then differ more than rows drawn one by one would make them. The
-    ratio of the two variances is taken over kinds of counts and over devices, each about its own mean.
 
-    Source: the design effect of cluster sampling, Kish 1965.
-    """
-    seen = expected = 0.0
-    kinds = tuple(kinds)
+def _pairs(left: Sequence[Use], right: Sequence[Use]) -> Iterator[Pair]:
+    """Periods that both sides have."""
+    sides = [_by_period(left), _by_period(right)]
+    for at in sorted(sides[0].keys() & sides[1].keys()):
+        yield merge(sides[0][at]), merge(sides[1][at])
+
+
+def _by_period(uses: Sequence[Use]) -> dict[int, list[Period]]:
+    found: dict[int, list[Period]] = {}
     for use in uses:
-        for kind in kinds if use.messages > 1 else ():
-            square, cross, squares = use.clusters[kind]
-            p, spread = cross / max(squares, 1), _spread(use, kind)
-            if spread > _CLEAR:
-                seen += (square - 2 * p * cross + p * p * squares) * use.messages / (use.messages - 1)
-                expected += spread
-    return max(1.0, seen / expected) if expected else 1.0
+        for period in use.periods:
+            found.setdefault(period.at, []).append(period)
+    return found
 
 
-def _spread(use: Use, kind: int) -> float:
-    """Variance of a device's count if its rows, or requests, were independent."""
-    if kind in SLOWNESS:
-        number = sum(use.latencies)
-        squares = sum(bucket * bucket * count for bucket, count in enumerate(use.latencies))
-        return squares - slowness(use.latencies) ** 2 / max(number, 1)
-    _, cross, squares = use.clusters[kind]
-    p = cross / max(squares, 1)
-    return (use.requests if kind in FAILURES else use.rows) * p * (1 - p)
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A share of some kind, of each side of a pair: how many, of how many."""
+
+    now: Callable[[Period], tuple[int, int]]
+    control: Callable[[Period], tuple[int, int]]
+    before: Callable[[str, Period], tuple[int, int]]
 
 
-def _tests(groups: Groups, new: Reference | None, old: Reference | None, limits: Rollout) -> Iterator[_Test]:
-    four, risk = _four(groups), limits.false_alarm / FAMILIES
-    apart = [tuple(one.values()) for one in (groups.treated, groups.treated_before, groups.control)]
-    alike = {kinds: max(crowding(uses, kinds) for uses in apart) for kinds in (tuple(SCORES), FAILURES, SLOWNESS)}
-    if new and old:
-        rows = alike[tuple(SCORES)]
-        yield from _scores(four, new, old, alike=rows, risk=risk, limit=limits.scores_may_move)
-        yield from _against_hold_out(four, new, old, alike=rows, risk=risk, limit=limits.scores_may_move)
-    failures = [Seen(use.failed, use.requests).tempered(alike[FAILURES]) for use in four]
-    rise = difference_in_differences(*failures, risk=risk)
-    yield _Test("requests refused", failures[0], failures[2], rise.low, limits.failures_may_rise)
-    yield from _slower(four, alike=alike[SLOWNESS], risk=risk, times=limits.latency_may_grow)
+def _tests(groups: Groups, new: str, old: str, references: Mapping[str, Reference], limits: Rollout) -> Iterator[_Test]:
+    risk = limits.false_alarm / FAMILIES
+    if new in references and old in references:
+        for part in range(PARTS - 1):
+            yield from _of_scores(groups, new, old, part, references=references, limits=limits)
+
+    def failed(period: Period) -> tuple[int, int]:
+        return period.failed, period.requests
+
+    yield from _test(
+        groups,
+        _Share(failed, failed, lambda _, period: failed(period)),
+        "requests refused",
+        risk=risk,
+        limit=limits.failures_may_rise,
+        worse="more",
+    )
+    bucket = _usual_latency(groups) + round(log2(limits.latency_may_grow))
+
+    def slow(period: Period) -> tuple[int, int]:
+        return sum(period.latencies[bucket + 1 :]), sum(period.latencies)
+
+    name = f"requests over {0.25 * 2**bucket:g} ms"
+    yield from _test(
+        groups, _Share(slow, slow, lambda _, period: slow(period)), name, risk=risk, limit=SLOWER, worse="more"
+    )
 
 
-type _Four = tuple[Use, Use, Use, Use]
-
-
-def _four(groups: Groups) -> _Four:
-    treated, before = total(groups.treated.values()), total(groups.treated_before.values())
-    return treated, before, total(groups.control.values()), total(groups.control_before.values())
-
-
-def _scores(four: _Four, new: Reference, old: Reference, *, alike: float, risk: float, limit: float) -> Iterator[_Test]:
-    """Shares of rows above seven scores, the eighths of what the last version was expected to answer."""
-    for cell in cuts(old.counts):
-        score = old.edge(cell)
-        seen = [
-            Seen(grid.over(use.scores, score), use.rows).tempered(alike)
-            for use, grid in zip(four, (new, old, old, old), strict=True)
-        ]
-        moved = difference_in_differences(*seen, risk=risk / (PARTS - 1))
-        yield _Test(f"scores above {score:.3g}", seen[0], seen[2], moved.at_least, limit)
-
-
-def _against_hold_out(
-    four: _Four, new: Reference, old: Reference, *, alike: float, risk: float, limit: float
+def _of_scores(
+    groups: Groups, new: str, old: str, part: int, *, references: Mapping[str, Reference], limits: Rollout
 ) -> Iterator[_Test]:
-    """How far the scores are from what training expected, beyond how far the last version's have come to be.
+    """Rows above one score: on the last version's scale, and on each version's own.
 
-    The last version's distance is that of the others now, or of the same devices before, whichever is larger.
+    The latter counts only as far as the new version itself is away from its hold-out, so that it is no fault to be
+    nearer to it than the last one.
     """
-    now, before, control, _ = four
-    part = risk / (PARTS - 1) / 3
-    for mine, theirs in zip(cuts(new.counts), cuts(old.counts), strict=True):
-        seen = Seen(above(now.scores, mine), now.rows).tempered(alike)
-        others = [Seen(above(use.scores, theirs), use.rows).tempered(alike) for use in (control, before)]
-        away = bounds(seen, risk=part).minus(expected := _share(new, mine))
-        usual = max(bounds(one, risk=part).minus(_share(old, theirs)).at_most for one in others)
-        name = f"scores above {new.edge(mine):.3g}, {expected:.0%} in the hold-out"
-        yield _Test(name, seen, others[0], away.at_least - usual, limit)
+    mine, theirs = references[new], references[old]
+    risk, limit = limits.false_alarm / FAMILIES / (PARTS - 1), limits.scores_may_move
+    score = theirs.edge(cuts(theirs.counts)[part])
+    own = {version: (ref, cuts(ref.counts)[part]) for version, ref in references.items()}
+
+    def of_own(version: str, period: Period) -> tuple[int, int]:
+        ref, group = own[version]
+        return ref.over(period.scores, ref.edge(group)), period.rows
+
+    known = Groups(groups.treated, groups.control, groups.now, tuple(one for one in groups.before if one[0] in own))
+    absolute = _Share(
+        lambda period: (mine.over(period.scores, score), period.rows), lambda period: of_own(old, period), of_own
+    )
+    yield from _test(known, absolute, f"scores above {score:.3g}", risk=risk, limit=limit)
+    relative = _Share(lambda period: of_own(new, period), lambda period: of_own(old, period), of_own)
+    expected, usual = mine.share(own[new][1]), theirs.share(own[old][1])
+    name = f"scores above {mine.edge(own[new][1]):.3g}, {expected:.0%} in the hold-out"
+    away = [_ratio(relative.now(one)) - expected for one, _ in known.now if relative.now(one)[1] >= FEWEST]
+    if away:
+        sure = bounds(away, risk=risk / 3, noise=0.25 / FEWEST).at_least
+        for test in _test(known, relative, name, risk=risk * 2 / 3, limit=limit, offset=expected - usual):
+            yield _Test(test.name, test.now, test.control, min(test.sure, sure), limit)
 
 
-def _slower(four: _Four, *, alike: float, risk: float, times: float) -> Iterator[_Test]:
-    """Requests so many times slower than the last version's middle one."""
-    usual = list(accumulate(one + other for one, other in zip(four[2].latencies, four[3].latencies, strict=False)))
-    if not usual:
+def _test(
+    groups: Groups, share: _Share, name: str, *, risk: float, limit: float, worse: str = "either", offset: float = 0.0
+) -> Iterator[_Test]:
+    """How much the difference between the two sides has surely changed since both had the same version."""
+    now = [(share.now(one), share.control(other)) for one, other in groups.now]
+    before = [(share.before(version, one), share.before(version, other)) for version, (one, other) in groups.before]
+    now, before = _telling(now), _telling(before)
+    if not now:
         return
-    middle = next(bucket for bucket, below in enumerate(usual) if 2 * below >= usual[-1])
-    bucket = middle + round(log2(times))
-    seen = [Seen(sum(use.latencies[bucket + 1 :]), sum(use.latencies)).tempered(alike) for use in four]
-    more = difference_in_differences(*seen, risk=risk)
-    yield _Test(f"requests over {0.25 * 2**bucket:g} ms", seen[0], seen[2], more.low, SLOWER)
+    changed = _difference(now, risk / 2) - _difference(before, risk / 2) - Between(offset, offset)
+    sure = changed.low if worse == "more" else changed.at_least
+    seen, other = (sum(pair[side][0] for pair in now) / sum(pair[side][1] for pair in now) for side in (0, 1))
+    yield _Test(name, seen, other, sure if isfinite(sure) else 0.0, limit)
 
 
-def _loudness(test: _Test) -> float:
-    return test.sure / test.limit
+type _Counts = tuple[tuple[int, int], tuple[int, int]]
 
 
-def _share(reference: Reference, cell: int) -> float:
-    return above(reference.counts, cell) / max(sum(reference.counts), 1)
+def _telling(pairs: Sequence[_Counts]) -> list[_Counts]:
+    return [pair for pair in pairs if min(pair[0][1], pair[1][1]) >= FEWEST]
+
+
+def _difference(pairs: Sequence[_Counts], risk: float) -> Between:
+    differences = [_ratio(one) - _ratio(other) for one, other in pairs]
+    noise = fmean(_noise(one) + _noise(other) for one, other in pairs) if pairs else 0.0
+    return bounds(differences, risk=risk, noise=noise)
+
+
+def _ratio(counts: tuple[int, int]) -> float:
+    return counts[0] / counts[1]
+
+
+def _noise(counts: tuple[int, int]) -> float:
+    """Variance of a share because it is one of so many rows; as if one more of each kind had been seen."""
+    p = (counts[0] + 1) / (counts[1] + 2)
+    return p * (1 - p) / counts[1]
+
+
+def _usual_latency(groups: Groups) -> int:
+    """The bucket of the last version's middle request."""
+    told = [other.latencies for _, other in groups.now] + [one.latencies for _, pair in groups.before for one in pair]
+    counts = [sum(column) for column in zip(*(one for one in told if one), strict=True)] or [0] * LATENCIES
+    below = list(accumulate(counts))
+    return next(bucket for bucket, number in enumerate(below) if 2 * number >= below[-1])
 
 
 def _drifted(groups: Groups) -> list[str]:
@@ -208,12 +265,13 @@ def _drifted(groups: Groups) -> list[str]:
     if not here or any(use.drift for use in groups.control.values()):
         return []
     device, what = here[0]
-    return [f"drift on {len(here)} of {_devices(groups.treated)} with it and on none without: {device}: {what}"]
+    with_it = _devices(groups.treated)
+    return [f"drift on {len(here)} of {with_it} with it and on none without: {device}: {what}"]
 
 
 def _told(test: _Test, groups: Groups) -> str:
     with_it, without = _devices(groups.treated), _devices(groups.control)
-    who = f"{test.name}: {test.now.mean:.1%} on {with_it} with it, {test.control.mean:.1%} on {without} without"
+    who = f"{test.name}: {test.now:.1%} on {with_it} with it, {test.control:.1%} on {without} without"
     if not test.is_harm:
         return who
     return f"{who}; {test.sure:.1%} at least is the version's own, {test.limit:.1%} is allowed"

@@ -78,7 +78,6 @@ def admit(admission: Admission, here: Cloud, loop: Loop, *, model: ModelVersion,
     match admission:
         case Deploy(reason=reason):
             collect(here, loop)
-            evidence.remember(here, loop, model.version)
             _reach(here, loop, model, ring=0, reason=reason, now=now)
         case AwaitApproval(reason=reason) | Supersede(reason=reason):
             state = HELD if isinstance(admission, AwaitApproval) else SUPERSEDED

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 from functions import field
-from functions.field import Use
+from functions.field import Period, Use
 from functions.journal import Entry, entries
 from functions.ports import Deployment, ModelVersion, Progress
 from functions.rollout.trigger import advance_on_timer, deploy_on_model_registered
@@ -84,7 +84,7 @@ def observe(here: FakeCloud, device: str, **uses: Use) -> None:
         here.rows.change("devices", LOOP, keys=[device], values=row)
 
 
-def scored(version: str, *, failed: int = 0, requests: int = 4_000) -> Use:
-    """A version's use on a device: so many requests in messages of forty, so many of them refused."""
-    clusters = [(0, 0, 1)] * 7 + [(failed * failed // 100, failed * requests // 100, requests * requests // 100)]
-    return Use(version, rows=requests, requests=requests, failed=failed, messages=100, clusters=(*clusters, (0, 0, 1)))
+def scored(version: str, *, periods: range = range(20), failed: int = 0) -> Use:
+    """A version's use on a device: two hundred requests a period, so many of them refused."""
+    told = tuple(Period(at, 200, 200, failed + at % 2, (), (0,) * 66) for at in periods)
+    return Use(version, rows=200 * len(told), requests=200 * len(told), periods=told)

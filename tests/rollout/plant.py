@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.field import Use, added, of_message
+from functions.field import Period, Use, counted, grouped
 from functions.loops import Rollout
 from functions.rollout.decide import Field
-from functions.rollout.gate import Groups, Reference, judge
+from functions.rollout.gate import Reference, judge
 from sketch.features import NumberFeature, cells_of_numbers, count_numbers
 
 type Scores = NDArray[np.float64]
@@ -52,7 +52,7 @@ class Plant:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
         self.hard = self.rng.normal(0, self.by_site, self.sites)
-        self.before: dict[str, Use] = {}
+        self.days = 0
 
     def day(
         self,
@@ -75,33 +75,22 @@ class Plant:
             mine = self.uses.setdefault(f"d{site}", {})
             version = "2" if has_new else "1"
             latencies = np.bincount(self.rng.poisson(2, 100) + (slower_by if has_new else 0), minlength=16)[:16]
-            more = of_message(
-                version,
+            period = Period(
+                at=self.days,
                 rows=self.rows,
                 requests=100,
                 failed=int(self.rng.binomial(100, failing if has_new else 0.001)),
-                latencies=latencies.tolist(),
-                scores=np.bincount(cells, minlength=259).tolist(),
-                expected=grid.counts,
+                latencies=tuple(latencies.tolist()),
+                scores=grouped(np.bincount(cells, minlength=259).tolist()),
             )
-            mine[version] = added(mine.get(version), more)
-
-    def start(self) -> None:
-        """The rollout begins: what was before is remembered."""
-        self.before = {device: uses["1"] for device, uses in self.uses.items()}
+            mine[version] = counted(mine.get(version), version, period)
+        self.days += 1
 
     def look(self, new: NumberFeature | None = None) -> Field:
         """What the gate says now."""
-        treated = {device: uses["2"] for device, uses in self.uses.items() if "2" in uses}
-        control = {device: uses["1"] for device, uses in self.uses.items() if "2" not in uses}
-        groups = Groups(
-            treated=treated,
-            treated_before={device: use for device, use in self.before.items() if device in treated},
-            control={device: added(use, self.before[device], sign=-1) for device, use in control.items()},
-            control_before={device: use for device, use in self.before.items() if device in control},
-        )
-        return judge(groups, reference(new or self.old), reference(self.old), limits=LIMITS)
+        references = {"1": reference(self.old), "2": reference(new or self.old)}
+        return judge(self.uses, "2", "1", references=references, limits=LIMITS)
 
 
 def reference(feature: NumberFeature) -> Reference:
-    return Reference(feature.low, feature.width, feature.counts)
+    return Reference.of(feature.low, feature.width, feature.counts)

@@ -1,107 +1,86 @@
-"""The bounds: right at every look, for shares and for anything else between 0 and 1."""
+"""The bounds: right at every look, for numbers of any mean and variance."""
 
 import random
 from collections.abc import Callable
-from math import log
+from math import inf, log
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.rollout.compare import Seen, bounds, difference, difference_in_differences, log_wealth
+from functions.rollout.compare import Between, bounds, log_wealth
 
-COUNTS = st.tuples(st.integers(0, 400), st.integers(0, 400)).map(lambda pair: Seen(min(pair), max(pair)))
-
-
-@given(COUNTS, st.floats(0.001, 0.2))
-def test_bounds_are_around_the_mean_and_within_what_is_possible(seen: Seen, risk: float) -> None:
-    found = bounds(seen, risk=risk)
-    assert 0 <= found.low <= seen.mean + 1e-9
-    assert seen.mean - 1e-9 <= found.high <= 1
+VALUES = st.lists(st.floats(-1, 1), min_size=2, max_size=60)
+RISKS = st.floats(1e-4, 0.2)
 
 
-@given(COUNTS)
-def test_more_of_the_same_and_more_risk_both_make_bounds_narrower(seen: Seen) -> None:
-    wide, narrow = (bounds(Seen(seen.total * n, seen.number * n), risk=0.01) for n in (1, 4))
-    bold = bounds(seen, risk=0.1)
-    for tighter in (narrow, bold):
+@given(VALUES, RISKS)
+def test_bounds_lie_evenly_around_the_mean(values: list[float], risk: float) -> None:
+    found, mean = bounds(values, risk=risk), sum(values) / len(values)
+    assert found.low <= mean + 1e-9
+    assert found.high >= mean - 1e-9
+    if found.high < inf:
+        assert found.low + found.high == pytest.approx(2 * mean, abs=1e-6)
+
+
+@given(VALUES, RISKS)
+def test_more_of_the_same_and_more_risk_both_make_bounds_narrower(values: list[float], risk: float) -> None:
+    wide = bounds(values, risk=risk)
+    for tighter in (bounds(values * 4, risk=risk), bounds(values, risk=2 * risk)):
         assert tighter.low >= wide.low - 1e-9
         assert tighter.high <= wide.high + 1e-9
 
 
-@given(COUNTS, COUNTS, st.floats(0.001, 0.2))
-def test_a_difference_turned_round_is_its_negative(one: Seen, other: Seen, risk: float) -> None:
-    forth, back = difference(one, other, risk=risk), difference(other, one, risk=risk)
-    assert (forth.low, forth.high) == pytest.approx((-back.high, -back.low))
+@given(VALUES, RISKS, st.floats(-3, 3), st.floats(0.1, 10))
+def test_another_origin_or_unit_changes_nothing_but_origin_and_unit(
+    values: list[float], risk: float, origin: float, unit: float
+) -> None:
+    found, moved = bounds(values, risk=risk), bounds([origin + unit * value for value in values], risk=risk)
+    assert (moved.low, moved.high) == pytest.approx((origin + unit * found.low, origin + unit * found.high), abs=1e-5)
 
 
-def test_the_difference_s_range_is_that_of_a_search_over_all_pairs_of_means() -> None:
-    one, other, risk, steps = Seen(12, 60), Seen(70, 90), 0.01, [n / 300 for n in range(1, 300)]
-    sound = [p - q for p in steps for q in steps if log_wealth(one, p) + log_wealth(other, q) < -log(risk)]
-    found = difference(one, other, risk=risk)
-    assert found.low == pytest.approx(min(sound), abs=0.01)
-    assert found.high == pytest.approx(max(sound), abs=0.01)
-    assert found.low <= min(sound)
+def test_the_bounds_are_where_the_gambler_has_won_one_over_the_risk() -> None:
+    values, risk = [0.1, 0.35, 0.2, 0.6, 0.3, 0.25, 0.4, 0.3, 0.15, 0.33], 0.02
+    found = bounds(values, risk=risk)
+    assert log_wealth(values, found.low) == pytest.approx(-log(risk))
+    assert log_wealth(values, found.high) == pytest.approx(-log(risk))
 
 
-def test_nothing_seen_proves_nothing() -> None:
-    nothing, much = Seen(0, 0), Seen(500, 1000)
-    assert bounds(nothing, risk=0.05).low == pytest.approx(0)
-    assert bounds(nothing, risk=0.05).high == pytest.approx(1)
-    assert difference_in_differences(much, nothing, much, much, risk=0.05).at_least == 0
+@pytest.mark.parametrize("values", [[], [0.5], [0.1, 0.1]])
+def test_few_values_prove_nothing_however_much_they_agree(values: list[float]) -> None:
+    found = bounds(values, risk=0.001)
+    assert (found.low, found.high, found.at_least) == (-inf, inf, 0.0)
 
 
-def test_what_differs_for_good_and_what_changes_for_both_is_not_counted() -> None:
-    found = difference_in_differences(
-        Seen(5_000, 10_000), Seen(3_000, 10_000), Seen(4_000, 10_000), Seen(2_000, 10_000), risk=0.01
-    )
-    assert found.low < 0 < found.high
-    assert found.at_most < 0.1
+def test_shares_of_few_rows_are_no_surer_than_their_rows_allow() -> None:
+    alike = [0.5] * 30
+    assert bounds(alike, risk=0.01).high == pytest.approx(0.5)
+    assert bounds(alike, risk=0.01, noise=0.01).high > 0.55
 
 
-def test_rows_that_are_alike_tell_less() -> None:
-    seen = Seen(300, 1000)
-    assert bounds(seen.tempered(10), risk=0.01).high > bounds(seen, risk=0.01).high + 0.05
-    assert seen.tempered(10).mean == pytest.approx(seen.mean)
+def test_a_difference_lies_between_the_extremes_of_its_parts() -> None:
+    difference = Between(0.2, 0.5) - Between(0.1, 0.3)
+    assert (difference.low, difference.high) == pytest.approx((-0.1, 0.4))
+    assert (Between(0.2, 0.5).at_least, Between(-0.5, -0.2).at_least, Between(-0.1, 0.2).at_least) == (0.2, 0.2, 0)
 
 
 @pytest.mark.parametrize(
-    "draw",
+    ("draw", "allowed"),
     [
-        lambda rng: float(rng.random() < 0.3),
-        lambda rng: float(rng.random() < 0.02),
-        lambda rng: rng.betavariate(0.3, 0.7),
+        (lambda rng: rng.gauss(0.3, 0.2), 1.0),
+        (lambda rng: rng.gauss(-4.0, 7.0), 1.0),
+        (lambda rng: rng.betavariate(2, 5), 2.0),  # not normal: the promise is approximate
     ],
-    ids=["a share", "a rare share", "a number between 0 and 1"],
+    ids=["a small number", "a large number", "a skewed share"],
 )
-def test_looking_after_every_few_values_finds_a_false_alarm_no_oftener_than_promised(
-    draw: Callable[[random.Random], float],
+def test_looking_after_every_value_finds_a_false_alarm_no_oftener_than_promised(
+    draw: Callable[[random.Random], float], allowed: float
 ) -> None:
-    risk, trials, rng = 0.05, 200, random.Random(11)  # noqa: S311 # a simulation
+    risk, trials, rng = 0.05, 400, random.Random(11)  # noqa: S311 # a simulation
     mean = sum(draw(rng) for _ in range(100_000)) / 100_000
     alarms = 0
     for _ in range(trials):
-        total, number = 0.0, 0
-        for _ in range(60):
-            total, number = total + sum(draw(rng) for _ in range(5)), number + 5
-            if log_wealth(Seen(total, number), mean) >= -log(risk):
-                alarms += 1
-                break
-    assert alarms <= risk * trials
-
-
-def test_looking_at_a_difference_in_differences_costs_no_more_than_promised() -> None:
-    rng = random.Random(5)  # noqa: S311 # a simulation
-    risk, trials, alarms = 0.1, 60, 0
-    shares = (0.5, 0.4, 0.3, 0.2)  # the first two differ as much as the others: nothing changed
-    for _ in range(trials):
-        before = [Seen(sum(rng.random() < share for _ in range(200)), 200) for share in (shares[1], shares[3])]
-        counts = [0, 0]
-        for look in range(1, 16):
-            for group, share in enumerate((shares[0], shares[2])):
-                counts[group] += sum(rng.random() < share for _ in range(20))
-            now = [Seen(count, 20 * look) for count in counts]
-            if difference_in_differences(now[0], before[0], now[1], before[1], risk=risk).at_least:
-                alarms += 1
-                break
-    assert alarms <= risk * trials
+        values = [draw(rng) for _ in range(60)]
+        looks = (bounds(values[:number], risk=risk) for number in range(2, 61))
+        alarms += any(not found.low <= mean <= found.high for found in looks)
+    assert alarms <= allowed * risk * trials

@@ -6,11 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from functions.field import Use
 from functions.rollout.decide import Field
-from functions.rollout.gate import Groups, crowding, judge
+from functions.rollout.gate import judge
 from sketch.features import NumberFeature
-from tests.rollout.plant import LIMITS, Plant, Scores, expected, reference
+from tests.rollout.plant import LIMITS, Plant, Scores, expected
 
 
 def rolled_out(
@@ -25,9 +24,8 @@ def rolled_out(
     plant = Plant(seed)
     for _ in range(40):
         plant.day()
-    plant.start()
     found = Field()
-    for day in range(1, 15):
+    for day in range(1, 21):
         plant.day(canaries=1, change=change, new=new, failing=failing, slower_by=slower_by)
         found = plant.look(new)
         if found.harm:
@@ -51,7 +49,7 @@ def a_little_higher(scores: Scores) -> Scores:
 def test_a_version_like_the_last_is_let_be_however_much_sites_and_days_differ(seed: int) -> None:
     day, found = rolled_out(seed)
     assert day == 0, found.harm
-    assert (found.devices, found.rows, found.requests) == (1, 14 * 280, 1400)
+    assert (found.devices, found.rows, found.requests) == (1, 20 * 280, 2000)
     assert "on 1 device with it" in found.found
 
 
@@ -64,7 +62,7 @@ def test_a_version_that_answers_a_little_differently_as_its_hold_out_said_is_let
 def test_a_healthy_version_that_answers_nonsense_is_found_whatever_its_hold_out_said(
     change: Callable[[Scores], Scores], *, is_expected: bool
 ) -> None:
-    day, found = rolled_out(1, change=change, new=expected(change) if is_expected else None)
+    day, found = rolled_out(4, change=change, new=expected(change) if is_expected else None)
     assert day
     assert found.harm.startswith("scores above")
     assert found.harm.endswith("20.0% is allowed")
@@ -83,20 +81,37 @@ def test_a_slow_version_is_found_and_named() -> None:
 
 
 def test_a_version_that_no_other_device_lacks_is_compared_with_nobody() -> None:
-    use = Use("p", rows=9, requests=3)
-    found = judge(Groups({"a": use}, {}, {}, {}), None, None, limits=LIMITS)
-    assert found == Field(devices=1, rows=9, requests=3)
+    plant = Plant(1)
+    plant.day(canaries=3)
+    assert plant.look() == Field(devices=3, rows=840, requests=300)
+
+
+def test_days_that_only_one_side_tells_of_are_not_compared() -> None:
+    plant = Plant(1)
+    for _ in range(5):
+        plant.day(canaries=1, change=inverted)
+    for device in ("d1", "d2"):
+        plant.uses[device] = {"1": msgspec.structs.replace(plant.uses[device]["1"], periods=())}
+    assert plant.look() == Field(devices=1, rows=1400, requests=500)
+
+
+def test_a_version_whose_scores_nobody_expected_is_judged_by_the_rest() -> None:
+    plant = Plant(2)
+    for _ in range(40):
+        plant.day()
+    for _ in range(15):
+        plant.day(canaries=1, change=constant, failing=0.2)
+    found = judge(plant.uses, "2", "1", references={}, limits=LIMITS)
+    assert found.harm.startswith("requests refused: ")
 
 
 def drifting(*, elsewhere: str) -> Field:
     plant = Plant(1)
     plant.day()
-    plant.start()
     plant.day(canaries=1)
-    treated = msgspec.structs.replace(plant.uses["d0"]["2"], drift="temp, share above 50: 12 % → 61 %")
-    control = msgspec.structs.replace(plant.uses["d1"]["1"], drift=elsewhere)
-    groups = Groups({"d0": treated}, {}, {"d1": control}, {})
-    return judge(groups, reference(plant.old), reference(plant.old), limits=LIMITS)
+    plant.uses["d0"]["2"] = msgspec.structs.replace(plant.uses["d0"]["2"], drift="temp, share above 50: 12 % → 61 %")
+    plant.uses["d1"]["1"] = msgspec.structs.replace(plant.uses["d1"]["1"], drift=elsewhere)
+    return plant.look()
 
 
 def test_drift_is_held_against_a_version_only_where_the_others_do_not_see_it() -> None:
@@ -104,13 +119,3 @@ def test_drift_is_held_against_a_version_only_where_the_others_do_not_see_it() -
         "drift on 1 of 1 device with it and on none without: d0: temp, share above 50: 12 % → 61 %"
     )
     assert drifting(elsewhere="temp rose").harm == ""
-
-
-def test_days_that_differ_make_their_rows_count_for_less() -> None:
-    calm, wild = Plant(7, by_day=0.0, by_both=0.0), Plant(7, by_day=1.0)
-    for plant in (calm, wild):
-        for _ in range(30):
-            plant.day()
-    few, many = (crowding([plant.uses["d1"]["1"]], range(7)) for plant in (calm, wild))
-    assert few < 2
-    assert many > 10
