@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 import uvicorn
 import uvloop
@@ -11,7 +12,7 @@ import uvloop
 from edge.app import ScoringApp
 from edge.device import Device
 from edge.errors import Misconfigured
-from edge.hub import EdgeHub, check_edge_environment
+from edge.hub import Hub, hub_of
 from edge.sandbox import Sandbox
 from edge.settings import Settings, settings_from
 from edge.store import BlobStore
@@ -25,7 +26,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("azure").setLevel(logging.WARNING)
     try:
-        check_edge_environment(os.environ)
+        connect = hub_of(os.environ)
         settings = settings_from(os.environ)
     except Misconfigured as problem:
         print(problem, file=sys.stderr)  # noqa: T201 - a person at a console reads this
@@ -33,12 +34,12 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)  # before and after uvicorn's own handlers: being asked to stop is no failure
     with Sandbox(mebibytes=settings.check_mebibytes, seconds=settings.check_seconds) as sandbox:
-        uvloop.run(_serve(settings, sandbox))
+        uvloop.run(_serve(settings, sandbox, connect))
     return 0
 
 
-async def _serve(settings: Settings, sandbox: Sandbox) -> None:
-    device = Device(settings, store=BlobStore(settings.model_store_url), checker=sandbox, connect=EdgeHub)
+async def _serve(settings: Settings, sandbox: Sandbox, connect: Callable[[], Hub]) -> None:
+    device = Device(settings, store=BlobStore(settings.model_store_url), checker=sandbox, connect=connect)
     config = uvicorn.Config(
         ScoringApp(device),
         host=settings.http_host,

@@ -93,6 +93,45 @@ def check_edge_environment(environment: Mapping[str, str]) -> None:
         )
 
 
+class NoHub:
+    """No hub at all: the model that the image brought is served, and nothing is asked for or told."""
+
+    async def open(
+        self,
+        *,
+        on_desired: Callable[[Document], None],  # noqa: ARG002 - the port's
+        on_method: OnMethod,  # noqa: ARG002 - likewise
+        on_lost: Callable[[], None],  # noqa: ARG002 - likewise
+    ) -> None:
+        """Wait for what never comes; so none of the others is ever called."""
+        await asyncio.Event().wait()
+
+    async def twin(self) -> Document:
+        """No twin."""
+        return {}
+
+    async def report(self, properties: Document) -> None:
+        """Nobody to report to."""
+
+    async def send(self, message: bytes, *, id: str) -> None:  # noqa: A002 - what the hub calls it
+        """Nobody to send to."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def hub_of(environment: Mapping[str, str]) -> Callable[[], Hub]:
+    """What connects this process: the IoT Edge runtime's hub, or with HUB=none nothing, as in a model image.
+
+    Raises:
+        Misconfigured: It is neither.
+    """
+    if environment.get("HUB") == "none":
+        return NoHub
+    check_edge_environment(environment)
+    return EdgeHub
+
+
 class EdgeHub:
     """The hub of the IoT Edge runtime whose environment this process has.
 

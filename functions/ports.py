@@ -1,6 +1,6 @@
 """What the loop needs from the cloud, in the loop's own words."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -23,8 +23,8 @@ class Stored:
 class Rows(Protocol):
     """Small durable facts: tables of partitions of rows.
 
-    Tables: uploads, transfers, requests, generations, jobs, rollouts, pins, devices, journal. Partition and key may
-    hold any text.
+    Tables: uploads, transfers, requests, generations, jobs, rollouts, pins, devices, images, journal. Partition and key
+    may hold any text.
     """
 
     def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:
@@ -243,6 +243,46 @@ class Fleet(Protocol):
 
     def devices(self, condition: str) -> Sequence[str]:
         """Ids of the IoT Edge devices that meet a target condition, ordered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBuild:
+    """A container image to be made.
+
+    Args:
+        name: Of the build; made from its content, so that asking twice builds once.
+        repository: Where the image goes.
+        tag: Its tag; people pull by digest.
+        context: Makes the build's context, tar and gzip with a Dockerfile; called only if there is no such build yet.
+    """
+
+    name: str
+    repository: str
+    tag: str
+    context: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """How a build stands.
+
+    Args:
+        status: building, built or failed.
+        image: The image by digest, once it is built.
+        detail: Why it failed.
+    """
+
+    status: Literal["building", "built", "failed"]
+    image: str = ""
+    detail: str = ""
+
+
+class Images(Protocol):
+    """Container Registry's builds."""
+
+    def ensure(self, build: ImageBuild) -> ImageState:
+        """Start it if no build has its name, and say how that one stands."""
         ...
 
 

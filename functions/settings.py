@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from functions import loops
 from functions.errors import Refused
@@ -17,6 +17,7 @@ ARM_ID = r"(?i)^/subscriptions/[^/\s]+/resourceGroups/[^/\s]+/providers/{}/[^/\s
 AccountId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.Storage/storageAccounts"))]
 WorkspaceId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.MachineLearningServices/workspaces"))]
 HubId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.Devices/IotHubs"))]
+RegistryId = Annotated[str, Field(pattern=ARM_ID.format("Microsoft.ContainerRegistry/registries"))]
 HttpsUrl = Annotated[str, Field(pattern=r"^https://[^\s/?#@]+(/[^\s?#]*)?$")]
 
 
@@ -53,9 +54,30 @@ class Settings(BaseModel):
     requests_at_once: int = Field(
         8, alias="REQUESTS_AT_ONCE", ge=1, le=64, description="uploads that are looked into at the same time"
     )
+    registry_id: RegistryId | None = Field(
+        None, alias="CONTAINER_REGISTRY_ID", description="ARM id of the registry; without it, no model images"
+    )
+    registry_login_server: str = Field(
+        "", alias="CONTAINER_REGISTRY_LOGIN_SERVER", pattern=r"^[A-Za-z0-9.:-]*$", description="host images come from"
+    )
+    model_image_base: str = Field(
+        "",
+        alias="MODEL_IMAGE_BASE",
+        pattern=r"^([^/@\s]+/[^@\s:]+@sha256:[0-9a-f]{64})?$",
+        description="the slim edge image by digest, under every model image",
+    )
+    manager_endpoint: HttpsUrl = Field(
+        "https://management.azure.com", alias="AZURE_RESOURCE_MANAGER_ENDPOINT", description="Azure Resource Manager"
+    )
     identity_client_id: str | None = Field(
         None, alias="AZURE_CLIENT_ID", description="client id of the app's user-assigned identity"
     )
+
+    @model_validator(mode="after")
+    def _images_are_complete(self) -> "Settings":
+        if self.registry_id and not (self.registry_login_server and self.model_image_base):
+            raise ValueError("needs CONTAINER_REGISTRY_LOGIN_SERVER and MODEL_IMAGE_BASE beside CONTAINER_REGISTRY_ID")
+        return self
 
     @property
     def loops(self) -> Mapping[str, loops.Loop]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import cache, cached_property
 from typing import Protocol
 
-from functions.ports import Announcer, Blobs, Fleet, Registry, Rows, Signer, Trainer
+from functions.ports import Announcer, Blobs, Fleet, Images, Registry, Rows, Signer, Trainer
 from functions.settings import Settings, load
 
 
@@ -38,6 +38,9 @@ class Cloud(Protocol):
 
     @property
     def fleet(self) -> Fleet: ...
+
+    @property
+    def images(self) -> Images | None: ...
 
     @property
     def announcer(self) -> Announcer: ...
@@ -101,6 +104,23 @@ class Azure:
         from functions.cloud.iothub import HubFleet
 
         return HubFleet(self.settings.hub_hostname, credential(self.settings.identity_client_id))
+
+    @cached_property
+    def images(self) -> Images | None:
+        """Container Registry's builds; None without a registry."""
+        from functions.cloud.identity import credential
+        from functions.cloud.registry_tasks import RegistryImages
+
+        ours = self.settings
+        if ours.registry_id is None:
+            return None
+        return RegistryImages(
+            ours.registry_id,
+            ours.registry_login_server,
+            manager=ours.manager_endpoint,
+            blob_endpoint=ours.blob_endpoint,
+            credential=credential(ours.identity_client_id),
+        )
 
     @cached_property
     def announcer(self) -> Announcer:

@@ -15,7 +15,8 @@ from laptop.event_grid.relay import EventGrid
 from laptop.identity import Identity
 from laptop.iot_hub.hub import IotHub
 from laptop.ml.workspace import MlWorkspace
-from laptop.stack import BLOB_PORT, EVENT_GRID_PORT, HUB_PORT, IDENTITY_PORT, ML_PORT, Stack
+from laptop.registry import Registry
+from laptop.stack import BLOB_PORT, EVENT_GRID_PORT, HUB_PORT, IDENTITY_PORT, ML_PORT, REGISTRY_PORT, Stack
 from laptop.storage.front import front
 from laptop.subscriptions import subscriptions
 
@@ -43,6 +44,7 @@ async def serve(stack: Stack, *, telemetry_by_event_grid: bool) -> None:
         _server(stack, grid.app(), EVENT_GRID_PORT),
         _server(stack, workspace.app(), ML_PORT),
         _server(stack, hub.app(), HUB_PORT),
+        _server(stack, Registry(stack, identity, stack.registry_url).app(), REGISTRY_PORT),
         _server(stack, identity.app(), IDENTITY_PORT, tls=False),
     ]
     try:

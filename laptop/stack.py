@@ -14,19 +14,20 @@ WORKSPACE = "refluent"
 WORKSPACE_ID = f"{GROUP_ID}/providers/Microsoft.MachineLearningServices/workspaces/{WORKSPACE}"
 HUB = "refluent"
 HUB_ID = f"{GROUP_ID}/providers/Microsoft.Devices/IotHubs/{HUB}"
+REGISTRY_ID = f"{GROUP_ID}/providers/Microsoft.ContainerRegistry/registries/refluent"
 TOPIC = "refluent"
 TOPIC_ID = f"{GROUP_ID}/providers/Microsoft.EventGrid/topics/{TOPIC}"
 
 BLOB_PORT, QUEUE_PORT, TABLE_PORT = 10000, 10001, 10002  # Azurite's own, so that defaults keep working
 AZURITE_BLOB_PORT = 10010  # Azurite's blob service itself, behind the front that emits events
 HOST_PORT = 7071  # func start's own
-ML_PORT, HUB_PORT, EVENT_GRID_PORT, IDENTITY_PORT = 8441, 8442, 8443, 8444
+ML_PORT, HUB_PORT, EVENT_GRID_PORT, IDENTITY_PORT, REGISTRY_PORT = 8441, 8442, 8443, 8444, 8445
 CLAIM_PORT = 10099  # no endpoint's: whoever listens on it has the address, also while its endpoints are coming up
 MQTT_PORT = 8883  # fixed in azure-iot-device, hence one loopback address per stack
 DEVICE_PORTS = (9001, 9002, 9003)  # where devices answer scoring requests
 PORTS = (
     BLOB_PORT, QUEUE_PORT, TABLE_PORT, AZURITE_BLOB_PORT, HOST_PORT,
-    ML_PORT, HUB_PORT, EVENT_GRID_PORT, IDENTITY_PORT, MQTT_PORT, *DEVICE_PORTS,
+    ML_PORT, HUB_PORT, EVENT_GRID_PORT, IDENTITY_PORT, REGISTRY_PORT, MQTT_PORT, *DEVICE_PORTS,
 )  # fmt: skip
 
 
@@ -66,6 +67,11 @@ class Stack:
     def ml_url(self) -> str:
         """Azure Machine Learning's control plane."""
         return f"https://{self.address}:{ML_PORT}"
+
+    @property
+    def registry_url(self) -> str:
+        """Azure Resource Manager, as far as a container registry's tasks go."""
+        return f"https://{self.address}:{REGISTRY_PORT}"
 
     @property
     def hub_hostname(self) -> str:

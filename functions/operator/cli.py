@@ -47,6 +47,8 @@ COLOURS = {
     "Reject": "yellow",
     "Pause": "red",
     "RollBack": "red",
+    "Image": "green",
+    "NoImage": "red",
     "Pin": "yellow",
     "Unpin": "yellow",
     "AwaitApproval": "yellow",
@@ -80,6 +82,8 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
         table.add_row("retraining", loop.retraining or "nothing decided yet")
         table.add_row("jobs", "\n".join(f"{name}: {state}" for name, state in loop.jobs.items()) or "none")
         table.add_row("models", "\n".join(f"{loop.loop}:{v}: {state}" for v, state in loop.rollouts.items()) or "none")
+        without = "none" if here.settings.registry_id else "none: CONTAINER_REGISTRY_ID is not set"
+        table.add_row("images", "\n".join(f"{loop.loop}:{v}: {it}" for v, it in loop.images.items()) or without)
         if loop.pin:
             table.add_row("pinned", loop.pin)
         table.add_row("devices", "\n".join(f"{name}: {reason}" for name, reason in loop.devices.items()) or "none")

@@ -26,6 +26,7 @@ class LoopStatus:
         retraining: What the retraining timer decided last, why, and since when.
         jobs: Job name -> state: started, registered, reject, giveup, retry.
         rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval, rolled back, …
+        images: Model version -> its image by digest, or how its build stands.
         pin: What an operator pinned, and why; "" for nothing.
         devices: Device/module -> what its newest window said.
         last: The newest decisions, newest last.
@@ -40,6 +41,7 @@ class LoopStatus:
     retraining: str
     jobs: Mapping[str, str]
     rollouts: Mapping[str, str]
+    images: Mapping[str, str]
     pin: str
     devices: Mapping[str, str]
     last: Sequence[str]
@@ -84,6 +86,7 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         retraining=_noted(note) if note else "",
         jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
         rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
+        images={str(int(one.key)): _image(one) for one in rows.find("images", loop)},
         pin=pinned(rows, loop),
         devices={stored.key: str(stored.row["reason"]) for stored in rows.find("devices", loop)},
         last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in newest],
@@ -102,6 +105,11 @@ def _held(rows: Rows, loop: str, uploads: Sequence[Stored]) -> Mapping[str, str]
 def _state(upload: Stored) -> str:
     """A generation that took an upload has the last word: a late verdict on it changes nothing any more."""
     return "taken" if upload.row["generation"] else str(upload.row["state"])
+
+
+def _image(stored: Stored) -> str:
+    row = stored.row
+    return str(row["image"]) or f"{row['state']!s} {row['detail']!s}".strip()
 
 
 def _noted(note: Stored) -> str:

@@ -11,7 +11,7 @@ from functions.errors import Full, Poison, Throttled
 from functions.events import ModelRegistered
 from functions.loops import Loop, each
 from functions.quarantine import acknowledging, set_aside
-from functions.rollout import decide, perform, pins, quota
+from functions.rollout import decide, images, perform, pins, quota
 from functions.rollout.records import FALLING, standing
 from functions.wiring import Cloud, cloud
 
@@ -59,6 +59,7 @@ def _turn(here: Cloud, loop: Loop, now: datetime) -> None:
     for seen, at in perform.rolling(here, loop, told):
         step = decide.step(loop.rollout.ring, at, now=now)
         perform.go_on(step, here, loop, seen=seen, told=told, now=now)
+    images.build(here, loop, standing(here.rows, loop.name), now)
 
 
 def _admit(here: Cloud, loop: Loop, registered: ModelRegistered, now: datetime) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from edge.errors import Away, Misconfigured
-from edge.hub import Answer, EdgeHub, check_edge_environment
+from edge.hub import Answer, EdgeHub, NoHub, check_edge_environment, hub_of
 from edge.twin import Document
 from laptop.stack import Stack
 from laptop.tls import write_certificates
@@ -172,3 +172,21 @@ def test_a_module_without_the_runtimes_environment_is_told_to_get_one(monkeypatc
         check_edge_environment({name: "x"})
     with pytest.raises(Away, match="environment"):
         EdgeHub()
+
+
+def test_only_a_word_of_its_own_lets_the_program_do_without_a_hub() -> None:
+    assert hub_of({"HUB": "none"}) is NoHub
+    assert hub_of({"EdgeHubConnectionString": "x"}) is EdgeHub
+    with pytest.raises(Misconfigured):
+        hub_of({"HUB": "no"})
+
+
+def test_no_hub_is_waited_for_and_never_asked() -> None:
+    async def tell() -> None:
+        hub, ears = NoHub(), Ears()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await hub.open(on_desired=ears.desired, on_method=ears.asked, on_lost=ears.hung_up)
+        await hub.close()
+
+    asyncio.run(tell())

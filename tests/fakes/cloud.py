@@ -12,6 +12,8 @@ from functions.events import Event
 from functions.ports import (
     BlobFacts,
     Deployment,
+    ImageBuild,
+    ImageState,
     JobOrder,
     JobOutcome,
     ModelVersion,
@@ -188,6 +190,19 @@ class FakeFleet:
 
 
 @dataclass
+class FakeImages:
+    """Builds run until a test ends them."""
+
+    builds: dict[str, tuple[ImageBuild, bytes]] = field(default_factory=dict)
+    ended: dict[str, ImageState] = field(default_factory=dict)
+
+    def ensure(self, build: ImageBuild) -> ImageState:
+        if build.name not in self.builds:
+            self.builds[build.name] = (build, build.context())
+        return self.ended.get(build.name, ImageState("building"))
+
+
+@dataclass
 class FakeAnnouncer:
     """A repeat is one more message and, by its id, no other event."""
 
@@ -228,6 +243,7 @@ class FakeCloud:
     registry: FakeRegistry = field(default_factory=FakeRegistry)
     signer: FakeSigner = field(default_factory=FakeSigner)
     fleet: FakeFleet = field(default_factory=FakeFleet)
+    images: FakeImages | None = None
     announcer: FakeAnnouncer = field(default_factory=FakeAnnouncer)
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
