@@ -74,6 +74,10 @@ class Pair:
         scores = {"champion": score(self.champion), "challenger": score(self.challenger)}
         return Report.model_validate({"rows": int(self.rows.sum()), "baseline": {"log_loss": 1.0}, **scores})
 
+    def gain(self) -> float:
+        """By how much the challenger is better, nats per row."""
+        return float((self.champion - self.challenger).sum() / self.rows.sum())
+
     def promoted(self, gate: Gate) -> bool:
         """Ask the gate itself."""
         return isinstance(decide(JobOutcome("completed"), self.report(), gate), Register)
@@ -170,6 +174,9 @@ def main() -> None:
     figures = Figures(
         f"The gate: {len(again)} retrains of {len(found)} weeks; {given.replications} replications a line"
     )
+    for name, pairs, of in (("same", again, "the same data"), ("other", halves, "two halves of the data")):
+        spread = float(np.std([pair.gain() for pair in pairs]))
+        figures.single(f"spread_{name}_data_nats", spread, of=f"nats, how far models of {of} lie apart")
     same = [Pair(pair.rows, pair.champion, pair.champion) for pair in again]
     for name, pairs, of in (("same_model", same, "itself"), ("retrain", again, "a retrain on the same data")):
         share = sum(pair.promoted(GATE) for pair in pairs) / len(pairs)
