@@ -108,6 +108,8 @@ class Retrain(Section):
     pipeline: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+:[0-9A-Za-z.]+$", description="component:version")]
     compute: str
     experiment: str
+    identity: Literal["managed", "user_identity"] | None = None
+    tags: dict[str, Annotated[str, Field(max_length=256)]] = {}
 
     @model_validator(mode="after")
     def _limits_can_be_met(self) -> "Retrain":

@@ -105,6 +105,8 @@ class JobOrder:
         version: Version of the data asset that names the training set.
         lineage: What caused the job; kept as properties of job and data asset.
         attempt: 2 for a job that is started once more, on the same training set under another name.
+        identity: Whose rights the job's steps have, in Azure ML's words; None for the compute's own.
+        tags: The loop's own, beside loop, generation and trigger.
     """
 
     name: str
@@ -119,6 +121,8 @@ class JobOrder:
     version: str
     lineage: Mapping[str, str]
     attempt: int = 1
+    identity: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

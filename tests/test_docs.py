@@ -253,6 +253,13 @@ def test_every_function_is_in_the_loops_description() -> None:
     assert set(indexed()) <= table
 
 
+def test_every_route_asks_for_a_key() -> None:
+    """BAD_INPUTS F1."""
+    routes = {name: trigger["authLevel"] for name, trigger in indexed().items() if trigger["type"] == "httpTrigger"}
+    assert routes
+    assert {str(level).rpartition(".")[2].lower() for level in routes.values()} == {"function"}
+
+
 def test_every_function_that_events_wake_is_in_the_events_description() -> None:
     woken = {name for name, trigger in indexed().items() if trigger["type"] in ("eventGridTrigger", "eventHubTrigger")}
     assert {coded(cells[2])[0] for cells in rows(section(text("docs/events.md"), "## In"))[2:]} == woken

@@ -212,7 +212,8 @@ def _pipeline(order: JobOrder) -> dict[str, object]:
         "inputs": inputs,
         "outputs": outputs,
         "properties": {**order.lineage, "data_asset": _asset(order), "component": order.pipeline},
-        "tags": {name: order.lineage[name] for name in ("loop", "generation", "trigger")},
+        "tags": {**order.tags, **{name: order.lineage[name] for name in ("loop", "generation", "trigger")}},
+        **({"identity": {"type": order.identity}} if order.identity else {}),
         "jobs": {"pipeline": step},
     }
 

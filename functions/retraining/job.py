@@ -110,6 +110,8 @@ def order(
             "files": str(len(json.loads(training_set)["blobs"])),
         },
         attempt=attempt,
+        identity=loop.retrain.identity,
+        tags=loop.retrain.tags,
     )
 
 

@@ -71,4 +71,6 @@ def test_a_loop_with_its_own_component_goes_from_uploads_to_a_registered_model(p
     asset = speaker.get("/data/pumps-training-set/versions/1").json()["properties"]
     assert (asset["properties"]["job"], asset["properties"]["files"]) == (job.key, str(len(names)))
     submitted = speaker.get(f"/jobs/{job.key}").json()["properties"]
-    assert (submitted["experimentName"], submitted["tags"]["loop"]) == ("pumps", "pumps")
+    assert submitted["experimentName"] == "pumps"
+    assert submitted["tags"] == {"loop": "pumps", "generation": "1", "trigger": "data", "owner": "maintenance"}
+    assert submitted["identity"]["identityType"] == "Managed"

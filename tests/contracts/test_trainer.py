@@ -135,6 +135,7 @@ def test_a_name_taken_by_a_job_on_other_data_is_refused(workshop: Workshop) -> N
         assert refusal.value.why
         assert refusal.value.fix
     assert workshop.jobs() == [ours.name]
+    Path(ours.schema).touch()  # the cluster has two nodes
 
 
 def test_a_job_that_failed_says_why(workshop: Workshop) -> None:
