@@ -135,7 +135,7 @@ def test_a_name_taken_by_a_job_on_other_data_is_refused(workshop: Workshop) -> N
         assert refusal.value.why
         assert refusal.value.fix
     assert workshop.jobs() == [ours.name]
-    Path(ours.schema).touch()  # the cluster has two nodes
+    workshop.cloud.trainer.cancel(ours.name)  # the cluster has two nodes
 
 
 def test_a_job_that_failed_says_why(workshop: Workshop) -> None:
@@ -178,7 +178,8 @@ def test_launching_is_two_requests_at_first_and_one_afterwards(
     for order in orders:
         trainer.start(order)
         asked.append(pipelines.requests())
-        Path(order.schema).touch()
+    for order in orders:
+        trainer.cancel(order.name)
     assert [later - before for before, later in pairwise(asked)] == [2, 1, 1]
 
 
@@ -194,4 +195,4 @@ def test_a_workspace_that_is_asked_too_often_is_asked_again_and_then_later(
     pipelines.http.put("/laptop/throttle", json={"requests": 4})
     with pytest.raises(Transient):
         azure.trainer.outcome(order.name)
-    Path(order.schema).touch()
+    azure.trainer.cancel(order.name)
