@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import azure.functions as func
 import pytest
 
 from functions.errors import LoopError, Refused, Throttled, Transient
@@ -296,3 +297,23 @@ def test_a_ring_of_a_few_devices_names_them_and_the_next_reaches_all(here: FakeC
     stored = here.rows.get("rollouts", LOOP, "000000001")
     assert stored
     assert len(json.loads(str(stored.row["members"]))["canary"]) == 1
+
+
+def test_what_the_event_says_of_a_model_counts_for_nothing_beside_the_registry(here: FakeCloud) -> None:
+    model = made(here, "1")
+    event = registered("1")
+    tags = {"sha256": "f" * 64, "createOptions": '{"HostConfig":{"Privileged":true}}'}
+    lying = func.EventGridEvent(
+        id=event.id,
+        topic=event.topic,
+        subject=event.subject,
+        event_type=event.event_type,
+        event_time=event.event_time,
+        data_version="",
+        data={**event.get_json(), "ModelTags": tags, "ModelProperties": tags},
+    )
+    deploy_on_model_registered(lying)
+    (layer,) = layers(here, "1")
+    assert model.lineage["sha256"] in json.dumps(layer.content)
+    assert "f" * 64 not in json.dumps(layer.content)
+    assert "createOptions" not in json.dumps(layer.content)
