@@ -40,6 +40,15 @@ class _Versioned(msgspec.Struct):
     v: int
 
 
+class Shadowed(msgspec.Struct, frozen=True):
+    """How a version that scores silently differs from the one that answers, over the rows it saw."""
+
+    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}\Z")]
+    rows: Count
+    moved: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+    flipped: Count
+
+
 class Telemetry(msgspec.Struct, frozen=True):
     """One window's sketch and counters, as edge/telemetry.py writes them.
 
@@ -60,6 +69,7 @@ class Telemetry(msgspec.Struct, frozen=True):
     opened_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="from")
     closed_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="to")
     latency_counts: Annotated[list[Count], msgspec.Meta(min_length=LATENCIES, max_length=LATENCIES)] | None = None
+    shadow: Shadowed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -49,6 +49,9 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
         requests: Requests answered or refused, ever.
         periods: The newest periods with telemetry, oldest first.
         drift: What drifted under this version and has not come back; "" for nothing.
+        shadow_rows: Rows it scored silently, beside the version that answered.
+        shadow_moved: Sum over these rows of the distance between the two scores.
+        shadow_flipped: Rows whose scores lay on different sides of a half.
     """
 
     profile: str
@@ -56,6 +59,9 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
     requests: int = 0
     periods: tuple[Period, ...] = ()
     drift: str = ""
+    shadow_rows: int = 0
+    shadow_moved: float = 0.0
+    shadow_flipped: int = 0
 
 
 type Uses = Mapping[str, Use]  # version -> its use on a device
@@ -82,7 +88,7 @@ def period_of(moment: datetime, every: timedelta) -> int:
 
 def counted(use: Use | None, profile: str, now: Period) -> Use:
     """A version's use with one more message; a use of another profile begins anew."""
-    before = use if use and use.profile == profile else Use(profile)
+    before = use if use and use.profile == profile else msgspec.structs.replace(use or Use(""), **_fresh(profile))
     same = [one for one in before.periods if one.at == now.at]
     others = [one for one in before.periods if one.at != now.at]
     merged = sorted([*others, merge([*same, now])], key=lambda one: one.at)
@@ -91,6 +97,17 @@ def counted(use: Use | None, profile: str, now: Period) -> Use:
         rows=before.rows + now.rows,
         requests=before.requests + now.requests,
         periods=tuple(merged[-MOST_PERIODS:]),
+    )
+
+
+def shadowed(use: Use | None, *, rows: int, moved: float, flipped: int) -> Use:
+    """A version's use with what one more message says of it as a shadow; `moved` is a mean over the rows."""
+    before = use or Use("")
+    return msgspec.structs.replace(
+        before,
+        shadow_rows=before.shadow_rows + rows,
+        shadow_moved=before.shadow_moved + moved * rows,
+        shadow_flipped=before.shadow_flipped + flipped,
     )
 
 
@@ -129,6 +146,10 @@ def from_bytes(data: object) -> Uses:
         return msgspec.msgpack.decode(content, type=dict[str, Use])
     except (zlib.error, msgspec.DecodeError):  # evidence begins anew: it is no truth that anything else stands on
         return {}
+
+
+def _fresh(profile: str) -> dict[str, Any]:
+    return {"profile": profile, "rows": 0, "requests": 0, "periods": (), "drift": ""}
 
 
 def _sum(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:

@@ -164,6 +164,8 @@ class Rollout(Section):
 
     module: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")] = "inference"
     hours: Annotated[str, Field(pattern=r"^$|^([01]?\d|2[0-3])-([01]?\d|2[0-4])$", description="UTC, from-to")] = ""
+    shadow_for: Span = timedelta(0)
+    shadow_may_differ: Annotated[float, Field(gt=0, description="mean distance of two scores")] = 0.2
     compare_every: Span = timedelta(hours=1)
     scores_may_move: Annotated[float, Field(gt=0, le=1, description="share of rows")] = 0.2
     failures_may_rise: Annotated[float, Field(gt=0, le=1, description="share of requests")] = 0.02

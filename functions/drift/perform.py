@@ -87,6 +87,10 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
         if after is not state:
             state, decision = after, verdict
             uses = {**uses, window.key.version: _used(uses.get(window.key.version), window, verdict, after)}
+            if (shadow := window.told.shadow) and shadow.version != window.key.version:
+                silent = uses.get(shadow.version)
+                silent = field.shadowed(silent, rows=shadow.rows, moved=shadow.moved, flipped=shadow.flipped)
+                uses = {**uses, shadow.version: silent}
     if state is None or decision is None:  # nothing new: what the row says of the newest window stays
         return True
     row: Row = {"state": state.to_bytes(), "at": now, "version": state.version, "decision": type(decision).__name__}

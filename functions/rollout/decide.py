@@ -17,6 +17,13 @@ class Deploy:
 
 
 @dataclass(frozen=True, slots=True)
+class TryOut:
+    """Let the first ring score with it silently."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Known:
     """It was told of before: whatever became of it, a redelivery changes nothing."""
 
@@ -72,7 +79,7 @@ class RollBack:
     reason: str
 
 
-type Admission = Deploy | Known | AwaitApproval | Supersede | Hold
+type Admission = Deploy | TryOut | Known | AwaitApproval | Supersede | Hold
 type Step = Supersede | Hold | Advance | Finish | Pause | RollBack
 
 
@@ -87,6 +94,7 @@ class Candidate:
         state: What became of it before; "" if it is new.
         approved: Whether a person let it in.
         pin: The operator's pin.
+        tried: Whether it may answer at once: no trial is asked for, or there is nothing to try it against.
     """
 
     model: ModelVersion
@@ -94,6 +102,30 @@ class Candidate:
     newest: int
     state: str = ""
     approved: bool = False
+    pin: Pin | None = None
+    tried: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A version that scores silently on the first ring.
+
+    Args:
+        waited: Since it began.
+        newest: Whether no later version is on its way.
+        failed: Devices that cannot score with it.
+        rows: Rows it has scored.
+        moved: Sum over them of the distance to the scores that were answered.
+        flipped: Rows whose two scores lie on different sides of a half.
+        pin: The operator's pin.
+    """
+
+    waited: timedelta
+    newest: bool
+    failed: int
+    rows: int
+    moved: float
+    flipped: int
     pin: Pin | None = None
 
 
@@ -155,9 +187,34 @@ def admit(candidate: Candidate, *, hours: str, now: datetime) -> Admission:
     if candidate.pin or not _open(hours, now):
         closed = f"new models reach devices from {hours} UTC only"
         return Hold(_pinned(candidate.pin) if candidate.pin else closed)
-    if registered != model.version:
-        return Deploy("approved by an operator")
-    return Deploy(f"made by {model.lineage['job']}, which passed the gate")
+    ours = f"made by {model.lineage.get('job')}, which passed the gate"
+    reason = ours if registered == model.version else "approved by an operator"
+    return Deploy(reason) if candidate.tried else TryOut(reason)
+
+
+def try_out(ring: Ring, at: Trial, *, at_least: timedelta, limit: float) -> Supersede | Hold | Pause | Deploy:
+    """Has a version that scores silently agreed well enough with the one that answers?
+
+    Args:
+        ring: The first ring, whose rows count.
+        at: What came of the trial so far.
+        at_least: How long a trial lasts.
+        limit: Mean distance of the two scores that is allowed.
+    """
+    if not at.newest:
+        return Supersede("a newer version is on its way")
+    if at.pin:
+        return Hold(_pinned(at.pin))
+    if at.failed:
+        return Pause(f"{at.failed} devices of {ring.name} cannot score with it")
+    wanted = max(ring.at_least_rows, 1)
+    if at.waited < at_least or at.rows < wanted:
+        return Hold(f"scoring silently on {ring.name}, for {at_least.total_seconds():.0f} s and {wanted} rows at least")
+    moved, flipped = at.moved / at.rows, at.flipped / at.rows
+    told = f"as a shadow its scores lay {moved:.3f} from the answered ones, {flipped:.1%} on the other side of a half"
+    if moved > limit:
+        return Pause(f"{told}, over {at.rows} rows; {limit:g} is allowed")
+    return Deploy(f"{told}, over {at.rows} rows")
 
 
 def _origin(candidate: Candidate) -> str:

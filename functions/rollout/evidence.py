@@ -2,7 +2,7 @@
 
 import json
 
-from functions.field import COLUMN, from_bytes
+from functions.field import COLUMN, Use, from_bytes
 from functions.loops import Loop
 from functions.rollout.decide import Field
 from functions.rollout.gate import Reference, judge
@@ -22,6 +22,12 @@ def field(here: Cloud, loop: Loop, version: str, previous: str) -> Field:
     found = {one: _reference(here, loop, one) for one in named}
     references = {one: reference for one, reference in found.items() if reference}
     return judge(uses, version, previous, references=references, limits=loop.rollout)
+
+
+def uses_of(here: Cloud, loop: Loop, version: str) -> list[Use]:
+    """What every device that knows a version did with it, silently or not."""
+    rows = here.rows.find(DEVICES, loop.name)
+    return [used[version] for stored in rows if version in (used := from_bytes(stored.row.get(COLUMN)))]
 
 
 def _reference(here: Cloud, loop: Loop, version: str) -> Reference | None:

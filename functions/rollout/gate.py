@@ -116,8 +116,8 @@ def judge(
 
 
 def _groups(uses: Mapping[str, Uses], new: str, old: str) -> Groups:
-    treated = {device: used[new] for device, used in uses.items() if new in used}
-    control = {device: used[old] for device, used in uses.items() if old in used and new not in used}
+    treated = {device: used[new] for device, used in uses.items() if new in used and used[new].requests}
+    control = {device: used[old] for device, used in uses.items() if old in used and device not in treated}
     before = [
         (version, pair)
         for version in sorted({version for used in uses.values() for version in used} - {new})

@@ -26,6 +26,8 @@ from functions.rollout.decide import (
     Situation,
     Step,
     Supersede,
+    Trial,
+    TryOut,
 )
 from functions.rollout.records import (
     BACK,
@@ -35,6 +37,7 @@ from functions.rollout.records import (
     PAUSED,
     ROLLING,
     ROLLOUTS,
+    SHADOWING,
     SUPERSEDED,
     Record,
     Standing,
@@ -70,6 +73,7 @@ def look(here: Cloud, loop: Loop, registered: ModelRegistered) -> Candidate:
         state=known.state if (known := told.find(version)) else "",
         approved=told.is_approved(version, loop.rollout.ring[0].name),
         pin=told.pin,
+        tried=not loop.rollout.shadow_for or told.last_good(version) is None,
     )
 
 
@@ -79,6 +83,9 @@ def admit(admission: Admission, here: Cloud, loop: Loop, *, model: ModelVersion,
         case Deploy(reason=reason):
             collect(here, loop)
             _reach(here, loop, model, ring=0, reason=reason, now=now)
+        case TryOut(reason=reason):
+            collect(here, loop)
+            _try_out(here, loop, model, reason=reason, now=now)
         case AwaitApproval(reason=reason) | Supersede(reason=reason):
             state = HELD if isinstance(admission, AwaitApproval) else SUPERSEDED
             _journal(here, loop, model.version, type(admission).__name__, reason=reason, now=now)
@@ -87,6 +94,48 @@ def admit(admission: Admission, here: Cloud, loop: Loop, *, model: ModelVersion,
             _journal(here, loop, model.version, "Hold", reason=reason, now=now)
         case Known():
             pass
+
+
+def trials(here: Cloud, loop: Loop, told: Standing, now: datetime) -> Iterator[tuple[Record, Trial]]:
+    """Every version of a loop that scores silently, and what came of it so far."""
+    for one in told.records:
+        if one.state == SHADOWING:
+            uses = evidence.uses_of(here, loop, str(one.version))
+            progress = here.fleet.progress(one.deployment)
+            yield (
+                one,
+                Trial(
+                    waited=now - one.since,
+                    newest=one.version == told.newest,
+                    failed=progress.counts.get("failed", 0) if progress else 0,
+                    rows=sum(use.shadow_rows for use in uses),
+                    moved=sum(use.shadow_moved for use in uses),
+                    flipped=sum(use.shadow_flipped for use in uses),
+                    pin=told.pin,
+                ),
+            )
+
+
+def end_trial(
+    step: Supersede | Hold | Pause | Deploy, here: Cloud, loop: Loop, *, seen: Record, told: Standing, now: datetime
+) -> None:
+    """Let a version answer after its trial, or give it up; its silent layer goes first."""
+    version = str(seen.version)
+    match step:
+        case Deploy(reason=reason):
+            here.fleet.delete(seen.deployment)
+            model = here.registry.get(loop.name, version)
+            if model is None:
+                _journal(here, loop, version, "Hold", reason="the registry has it no longer", now=now)
+                return
+            _reach(here, loop, model, ring=0, reason=reason, now=now)
+        case Supersede(reason=reason) | Pause(reason=reason):
+            here.fleet.delete(seen.deployment)
+            _announce_pause(step, here, loop, seen)
+            _journal(here, loop, version, type(step).__name__, reason=reason, now=now)
+            _enter(here, loop, told, seen.now(SUPERSEDED if isinstance(step, Supersede) else PAUSED, reason))
+        case Hold(reason=reason):
+            _journal(here, loop, version, "Hold", reason=reason, now=now)
 
 
 def untold(here: Cloud, loop: Loop, told: Standing) -> list[ModelRegistered]:
@@ -180,8 +229,27 @@ def _note(here: Cloud, loop: Loop, fresh: Record) -> None:
         return
     told = standing(here.rows, loop.name)
     former = told.find(fresh.version)
-    if former and former.state in (HELD, ROLLING) and (former.ring < fresh.ring or former.state == HELD != fresh.state):
+    if former is None or former.state not in (HELD, SHADOWING, ROLLING):
+        return
+    if former.ring < fresh.ring or former.state == HELD != fresh.state:
         _enter(here, loop, told, replace(fresh, previous=former.previous or fresh.previous))
+
+
+def _try_out(here: Cloud, loop: Loop, model: ModelVersion, *, reason: str, now: datetime) -> None:
+    """Let the first ring score with it silently; as with `_reach`, the row comes last."""
+    told, version = standing(here.rows, loop.name), int(model.version)
+    members = _members(here, loop, 0, {})
+    if members is None:
+        _journal(here, loop, model.version, "Hold", reason=_nobody(loop, 0), now=now)
+        return
+    deployment = rings.silent(loop, model, store=here.settings.blob_endpoint, members=members)
+    _apply(here, deployment)
+    links = (deployment.id, model.lineage.get("job", ""))
+    told_of = f"{reason}; silently on {loop.rollout.ring[0].name}: {deployment.target[:500]}"
+    _journal(here, loop, model.version, "TryOut", reason=told_of, now=now, links=links)
+    good = told.last_good(version)
+    previous = str(good.version) if good else ""
+    _note(here, loop, Record(version, SHADOWING, -1, now, deployment.id, previous, members=members))
 
 
 def _reach(here: Cloud, loop: Loop, model: ModelVersion, *, ring: int, reason: str, now: datetime) -> None:

@@ -10,7 +10,7 @@ from functions.ports import Row, Rows, Stored
 
 ROLLOUTS, PINS, PIN = "rollouts", "pins", "pin"
 ROLLING, DONE, HELD, PAUSED, SUPERSEDED = "rolling", "done", "awaiting approval", "paused", "superseded"
-FALLING, BACK = "rolling back", "rolled back"
+SHADOWING, FALLING, BACK = "shadowing", "rolling back", "rolled back"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Record:
 
     Args:
         version: Of the model.
-        state: rolling, done, awaiting approval, paused, superseded, rolling back or rolled back.
+        state: shadowing, rolling, done, awaiting approval, paused, superseded, rolling back or rolled back.
         ring: Index of the ring it has reached; -1 for none.
         since: When it reached that ring.
         deployment: Id of that ring's layer.

@@ -75,6 +75,23 @@ def offer(loop: Loop, model: ModelVersion, ring: int, *, store: str, members: Me
     )
 
 
+def silent(loop: Loop, model: ModelVersion, *, store: str, members: Members) -> Deployment:
+    """The layer that lets the first ring try a version silently, beside the one that answers."""
+    made, module = layer(loop, model, 0, store=store), loop.rollout.module
+    desired = made.content[module]["properties.desired.model"]  # type: ignore[index]  # as `layer` builds it
+    content = {"$edgeAgent": {}, module: {"properties.desired.shadow": desired}}
+    ours = f"SELECT deviceId FROM devices.modules WHERE moduleId = '{module}'"  # noqa: S608  # a pattern
+    reported = f"{ours} AND properties.reported.shadow.version = '{model.version}' AND properties.reported.shadow.state"
+    return Deployment(
+        id=f"{loop.name}-{model.version}-shadow-{made.id.rpartition('-')[2]}",
+        content=content,
+        target=target(loop.rollout.ring, 0, members),
+        priority=2 * int(model.version),
+        labels={**made.labels, "shadow": model.version},
+        metrics={"ready": f"{reported} = 'scoring'", "failed": f"{reported} = 'failed'"},
+    )
+
+
 def fallback(loop: Loop, good: ModelVersion, *, instead_of: str, store: str, members: Members) -> Deployment:
     """The layer that gives every ring the last good version, above a bad one and below the next."""
     last = len(loop.rollout.ring) - 1

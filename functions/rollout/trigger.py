@@ -55,7 +55,10 @@ def _turn(here: Cloud, loop: Loop, now: datetime) -> None:
             _admit(here, loop, registered, now)
         except Poison as poison:
             set_aside(here, "advance_on_timer", f"{registered.model}:{registered.version}".encode(), poison=poison)
-    told = standing(here.rows, loop.name)
+    told, rollout = standing(here.rows, loop.name), loop.rollout
+    for seen, so_far in perform.trials(here, loop, told, now):
+        end = decide.try_out(rollout.ring[0], so_far, at_least=rollout.shadow_for, limit=rollout.shadow_may_differ)
+        perform.end_trial(end, here, loop, seen=seen, told=told, now=now)
     for seen, at in perform.rolling(here, loop, told):
         step = decide.step(loop.rollout.ring, at, now=now)
         perform.go_on(step, here, loop, seen=seen, told=told, now=now)

@@ -9,6 +9,7 @@ import azure.functions as func
 import numpy as np
 import pytest
 
+from functions import field
 from functions.drift.perform import TRIES
 from functions.drift.state import DeviceState
 from functions.drift.trigger import score_drift_on_device_event, score_drift_on_telemetry
@@ -309,3 +310,19 @@ def test_the_row_says_which_model_and_when(here: FakeCloud) -> None:
     assert (stored.row["version"], stored.row["decision"]) == ("1", "TooFew")
     assert isinstance(stored.row["at"], datetime)
     assert stored.row["at"].tzinfo is UTC
+
+
+def test_the_field_s_evidence_is_counted_with_the_window_and_once(here: FakeCloud) -> None:
+    shadow = {"version": "2", "rows": 50, "moved": 0.1, "flipped": 3}
+    message = routed(told(0, failed=2, latency_counts=[10, *[0] * 15], shadow=shadow))
+    for _ in range(3):
+        score_drift_on_telemetry([message, message])
+    score_drift_on_telemetry([routed(told(1))])
+    stored = here.rows.get("devices", "flight-delays", "lga/inference")
+    assert stored
+    uses = field.from_bytes(stored.row[field.COLUMN])
+    (period,) = uses["1"].periods
+    assert (uses["1"].rows, uses["1"].requests) == (period.rows, period.requests) == (200, 20)
+    assert (period.failed, period.latencies[0], sum(period.scores)) == (2, 10, 200)
+    assert (uses["2"].shadow_rows, uses["2"].shadow_flipped, uses["2"].requests) == (50, 3, 0)
+    assert uses["2"].shadow_moved == pytest.approx(5.0)

@@ -30,7 +30,9 @@ def made(here: FakeCloud, version: str) -> ModelVersion:
 def layers(here: FakeCloud, version: str, kind: str = "") -> list[Deployment]:
     """Layers that carry a version, in the order they were made: its own, or those with a label such as pin."""
     found = [one for one in here.fleet.made.values() if one.labels.get("model") == f"{LOOP}:{version}"]
-    return [one for one in found if (kind in one.labels if kind else not {"pin", "instead_of"} & set(one.labels))]
+    return [
+        one for one in found if (kind in one.labels if kind else not {"pin", "instead_of", "shadow"} & set(one.labels))
+    ]
 
 
 def report(here: FakeCloud, deployment: Deployment, targeted: int, *, ready: int, failed: int = 0) -> None:
@@ -71,7 +73,8 @@ def effective(here: FakeCloud, site: str = "lga") -> str:
     """The version that the highest layer gives a device of a site."""
     device = {"deviceId": site, "tags": {"fleet": "new-york", "site": site}}
     found = [one for one in here.fleet.made.values() if parse_target_condition(one.target).matches(device)]
-    top = max(found, key=lambda one: one.priority)
+    answering = [one for one in found if "shadow" not in one.labels]
+    top = max(answering, key=lambda one: one.priority)
     desired = top.content["inference"]
     assert isinstance(desired, dict)
     return str(desired["properties.desired.model"]["version"])

@@ -22,8 +22,11 @@ from functions.rollout.decide import (
     Situation,
     Step,
     Supersede,
+    Trial,
+    TryOut,
     admit,
     step,
+    try_out,
 )
 from functions.rollout.records import Pin
 
@@ -174,3 +177,30 @@ def test_a_ring_that_asks_for_approval_waits_for_it() -> None:
 def test_an_advance_tells_what_the_field_showed() -> None:
     told = go(devices(3, 3), field=Field(3, 900, 90, found="requests refused: 0.1% on 3 devices with it"), previous="2")
     assert told == Advance("all 3 devices of canary serve it; requests refused: 0.1% on 3 devices with it")
+
+
+def tried(**more: object) -> object:
+    so_far = Trial(waited=timedelta(days=1), newest=True, failed=0, rows=1_000, moved=50.0, flipped=20)
+    changed = replace(so_far, **more)  # type: ignore[arg-type] # any of its parts
+    return try_out(canary(at_least_rows=500)[0], changed, at_least=timedelta(hours=6), limit=0.2)
+
+
+def test_a_version_is_tried_out_silently_where_the_loop_asks_for_it() -> None:
+    assert let_in(OURS, tried=False) == TryOut("made by rt-flight-delays-3-ff, which passed the gate")
+
+
+def test_a_trial_ends_with_its_numbers_once_it_is_long_enough_and_has_seen_enough() -> None:
+    told = "as a shadow its scores lay 0.050 from the answered ones, 2.0% on the other side of a half, over 1000 rows"
+    assert tried() == Deploy(told)
+    assert tried(moved=300.0) == Pause(
+        "as a shadow its scores lay 0.300 from the answered ones, 2.0% on the other side of a half, over 1000 rows; "
+        "0.2 is allowed"
+    )
+    held = Hold("scoring silently on canary, for 21600 s and 500 rows at least")
+    assert tried(waited=timedelta(hours=5)) == tried(rows=499) == held
+
+
+def test_a_trial_gives_way_to_a_newer_version_and_a_pin_and_ends_where_a_device_cannot_score() -> None:
+    assert tried(newest=False) == Supersede("a newer version is on its way")
+    assert tried(pin=PIN) == Hold("an operator pinned every ring to version 2: the auditors are here")
+    assert tried(failed=2) == Pause("2 devices of canary cannot score with it")
