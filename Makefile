@@ -45,6 +45,9 @@ bench-plan: .venv/.ready ## planning a change of 10,000 devices with 5 layers
 bench-gate: .venv/.ready ## the gate: how often it promotes a model that is no better, and one that is
 	@$(PY) -m bench.gate $(if $(JSON),--json $(JSON))
 
+bench-loop-value: .venv/.ready ## a year of flights: log loss and jobs of each retraining policy (PICTURE=file.svg)
+	@$(PY) -m bench.loop_value $(if $(JSON),--json $(JSON)) $(if $(PICTURE),--picture $(PICTURE))
+
 setup: .venv/.ready ## install everything, start nothing
 
 clean: ## remove everything that any target made
@@ -54,4 +57,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check format lock bench-host bench-plan bench-gate setup clean
+.PHONY: help demo up test check format lock bench-host bench-plan bench-gate bench-loop-value setup clean
