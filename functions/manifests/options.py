@@ -209,7 +209,9 @@ def _escapes(name: str, value: object) -> str:
             return _paths([str(one).partition(":")[0] for one in value] if isinstance(value, list) else ["?"])
         case "mounts":
             return _mounts(value)
-    return "" if sound.get(name, False) else f"{str(value)[:60]!r} is not allowed here"
+    if name in sound:
+        return "" if sound[name] else f"{str(value)[:60]!r} is not allowed here"
+    return "is not on the list of allowed options"
 
 
 def _is_name(value: object) -> bool:

@@ -9,11 +9,24 @@ from azure.core.credentials import AccessToken
 from functions.cloud.blobs import AccountBlobs
 from functions.cloud.eventgrid import TopicAnnouncer
 from functions.cloud.iothub import HubFleet
+from functions.cloud.registry_tasks import RegistryImages
 from functions.cloud.tables import TableRows
 from functions.errors import LoopError, Refused, Transient
 from functions.events import ModelRejected
-from functions.ports import Announcer, Blobs, Deployment, Fleet, JobOrder, ModelVersion, Registry, Rows, Trainer
-from laptop.stack import WORKSPACE_ID, Stack
+from functions.ports import (
+    Announcer,
+    Blobs,
+    Deployment,
+    Fleet,
+    ImageBuild,
+    Images,
+    JobOrder,
+    ModelVersion,
+    Registry,
+    Rows,
+    Trainer,
+)
+from laptop.stack import REGISTRY_ID, WORKSPACE_ID, Stack
 
 pytestmark = pytest.mark.enable_socket
 
@@ -54,6 +67,11 @@ class Ports:
         return TopicAnnouncer(self._stack.topic_url, Forged())
 
     @property
+    def images(self) -> Images:
+        place = {"manager": self._stack.registry_url, "blob_endpoint": self._stack.blob_url}
+        return RegistryImages(REGISTRY_ID, "localhost", **place, credential=Forged())
+
+    @property
     def trainer(self) -> Trainer:
         from functions.cloud.ml import WorkspaceTrainer, workspace  # noqa: PLC0415 - takes seconds
 
@@ -78,6 +96,10 @@ ASKED: Mapping[str, Callable[[Ports], object]] = {
     "blobs.list": lambda ports: ports.blobs.list("models", "b"),
     "fleet.apply": lambda ports: ports.fleet.apply(DEPLOYMENT),
     "fleet.progress": lambda ports: ports.fleet.progress("d-1"),
+    "fleet.deployments": lambda ports: ports.fleet.deployments(),
+    "fleet.devices": lambda ports: ports.fleet.devices("tags.site = 'lga'"),
+    "fleet.delete": lambda ports: ports.fleet.delete("d-1"),
+    "images.ensure": lambda ports: ports.images.ensure(ImageBuild("model-1", "m", "1", bytes)),
     "announcer.announce": lambda ports: ports.announcer.announce(EVENT, subject="rt-1", id="1"),
     "trainer.start": lambda ports: ports.trainer.start(ORDER),
     "trainer.outcome": lambda ports: ports.trainer.outcome("rt-1"),

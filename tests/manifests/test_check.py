@@ -254,6 +254,13 @@ def test_a_secret_in_clear_is_outside_the_fence_and_is_not_repeated(path: str, v
     assert not any(word in secrets[0].reason for word in ("hunter2", "5f2a", "c2VjcmV0", "0123456789"))
 
 
+def test_what_an_option_outside_the_fence_holds_is_not_repeated() -> None:
+    document = changed(
+        f"{MODULE}/settings/createOptions", '{"HostConfig":{"Env":["TOKEN=hunter2"],"Devices":["hunter2"]}}'
+    )
+    assert "hunter2" not in repr(found(document))
+
+
 def test_more_than_twenty_modules_are_outside_the_fence() -> None:
     assert codes(changed("A/modules", {f"m{n}": module() for n in range(21)}), "policy") == {"MODULE_MANY"}
 
