@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 
+import jwt
 import pytest
 from azure.core.credentials import AccessToken
 
@@ -36,12 +37,15 @@ ORDER = JobOrder("rt-1", "l", "p:1", "cpu-cluster", "e", "l/1", "l", None, "{}",
 EVENT = ModelRejected(loop="l", job="rt-1", reason="worse")
 
 
+FORGED = jwt.encode({"aud": "https://ml.azure.com"}, "forged" * 8, algorithm="HS256")  # the SDK of Azure ML reads it
+
+
 class Forged:
     """A credential whose tokens no service has issued."""
 
     def get_token(self, *scopes: str, **_: object) -> AccessToken:
         assert scopes
-        return AccessToken("forged", int(time.time()) + 3_600)
+        return AccessToken(FORGED, int(time.time()) + 3_600)
 
 
 class Ports:
@@ -147,4 +151,4 @@ def assert_told(problem: LoopError) -> None:
     assert problem.what
     assert problem.why
     assert problem.fix
-    assert "forged" not in str(problem)
+    assert FORGED not in str(problem)
