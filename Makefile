@@ -36,6 +36,9 @@ format: .venv/.ready ## format and mend what can be mended
 lock: .venv/.ready ## compile requirements.txt and requirements-dev.txt from pyproject.toml
 	@laptop/requirements.sh
 
+bench-burst: .venv/.ready ## 10,000 uploads with 20 % duplicates, from the first delivery to the job
+	@$(PY) -m bench.burst $(ARGS) $(if $(JSON),--json $(JSON))
+
 bench-host: .venv/.ready ## the Functions host: start, first event, invocations a second
 	@$(PY) -m bench.host $(if $(JSON),--json $(JSON))
 
@@ -57,4 +60,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check format lock bench-host bench-plan bench-gate bench-loop-value setup clean
+.PHONY: help demo up test check format lock bench-burst bench-host bench-plan bench-gate bench-loop-value setup clean

@@ -1,6 +1,8 @@
 """Uploads as they really come: first the blob, then its event."""
 
+from functions.loops import Loop
 from functions.retraining.trigger import count_upload_on_blob_created
+from functions.settings import Settings
 from tests.fakes.cloud import FakeCloud
 from tests.files import flights
 from tests.messages import blob_created
@@ -19,3 +21,20 @@ def deliver(here: FakeCloud, *blobs: str) -> None:
         facts = here.blobs.facts("landing", blob)
         assert facts is not None
         count_upload_on_blob_created(blob_created(blob, eTag=facts.etag, contentLength=facts.size_bytes))
+
+
+def declare(here: FakeCloud, loop: str = "flight-delays", **data: object) -> None:
+    """Change what a loop's file says under [data]."""
+    old = here.settings.loops[loop]
+    new = old.model_copy(update={"data": old.data.model_copy(update=data)})
+    here.settings = _Settings(here.settings, new)  # type: ignore[assignment] # it has every setting
+
+
+class _Settings:
+    """The settings of the fake app, with one loop file that differs."""
+
+    def __init__(self, settings: Settings, loop: Loop) -> None:
+        self._settings, self.loops = settings, {**settings.loops, loop.name: loop}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._settings, name)

@@ -14,7 +14,6 @@ from functions.ports import BlobFacts, Blobs, Row
 from functions.quarantine import set_aside
 from functions.retraining.admission import Admit, Quarantine, Supersede, Verdict, judge
 from functions.retraining.ledger import ADMITTED, INCOMPLETE, QUARANTINED, SUPERSEDED, UPLOADS, Upload, landed
-from functions.retraining.poisoned import hold_poisoned
 from functions.retraining.versions import examine
 from functions.wiring import Cloud
 
@@ -27,14 +26,11 @@ def admit_landed(here: Cloud, loop: Loop) -> None:
 
     The rows are read before the listing, so that a listed eTag is the counted one or a later one.
     """
-    uploads, now, suspect = landed(here.rows, loop), here.now(), set[str]()
+    uploads, now = landed(here.rows, loop), here.now()
     facts = _listed(here.blobs, loop, uploads)
     for some in batched(uploads, AT_A_TIME, strict=False):
         judged = {upload: judge(upload, facts.get(upload.blob), loop.data) for upload in some}
-        verdicts = _examined(here, loop, judged)
-        perform(verdicts, here, loop, now=now)
-        suspect |= {upload.site for upload, verdict in verdicts.items() if isinstance(verdict, Quarantine)}
-    hold_poisoned(here, loop, suspect, now=now)
+        perform(_examined(here, loop, judged), here, loop, now=now)
 
 
 def _examined(here: Cloud, loop: Loop, verdicts: Mapping[Upload, Verdict]) -> Mapping[Upload, Verdict]:

@@ -27,6 +27,11 @@ FITTING = {"parquet": "Parquet", "csv": "CSV with a header line, commas and UTF-
 type Read = Callable[[int, int], bytes]  # (offset, length) -> the bytes there, of the version that is meant
 
 
+def is_read(name: str, data: Data) -> bool:
+    """Whether a file of this name is looked into, or taken as it is ("any" among the loop's formats)."""
+    return _form(name) in data.formats or "any" not in data.formats
+
+
 def look_into(name: str, size_bytes: int, read: Read, *, data: Data) -> File | None:
     """Find out what a file holds.
 
@@ -44,9 +49,9 @@ def look_into(name: str, size_bytes: int, read: Read, *, data: Data) -> File | N
     """
     import pyarrow as pa  # noqa: PLC0415 # see above
 
-    form = next((form for ending, form in ENDINGS.items() if name.endswith(ending)), "")
+    form = _form(name)
     if form not in data.formats:
-        if "any" in data.formats:
+        if not is_read(name, data):
             return None
         why, fix = f"expected a name that ends like one of {data.formats}", "convert it, or extend formats in [data]"
         raise Poison(f"{name} is of another format", why=why, fix=fix, code="DATA_FORMAT")
@@ -54,6 +59,10 @@ def look_into(name: str, size_bytes: int, read: Read, *, data: Data) -> File | N
         return _parquet(size_bytes, read, data) if form == "parquet" else _csv(size_bytes, read, data)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as problem:
         raise _malformed(name, form, why=str(problem).partition("\n")[0][:300]) from problem
+
+
+def _form(name: str) -> str:
+    return next((form for ending, form in ENDINGS.items() if name.endswith(ending)), "")
 
 
 def _malformed(name: str, form: str, *, why: str) -> Poison:

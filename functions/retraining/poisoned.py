@@ -1,28 +1,22 @@
 """A site that sends mostly bad files: its good ones are suspect too, and held until it sends better ones."""
 
-from collections.abc import Iterable
+from collections import Counter
 from datetime import datetime, timedelta
 
 from functions.journal import Entry, record
 from functions.loops import Loop
-from functions.retraining.admission import poisoned
-from functions.retraining.ledger import ADMITTED, HELD, LANDED, SUPERSEDED, UPLOADS, in_state, sent_by
+from functions.retraining.admission import FEW, poisoned
+from functions.retraining.ledger import ADMITTED, HELD, LANDED, QUARANTINED, SUPERSEDED, UPLOADS, in_state, sent_by
 from functions.wiring import Cloud
 
 LATELY = timedelta(days=1)  # before the site's newest file, so that silence heals nothing
 
 
-def hold_poisoned(here: Cloud, loop: Loop, sites: Iterable[str], *, now: datetime) -> None:
-    """Hold the backlog of sites that sent too much that is bad; give back what is held of those that did better.
-
-    Args:
-        here: The cloud of this invocation.
-        loop: Whose sites.
-        sites: Those that just sent something bad; the ones whose files are held already are looked at anyway.
-        now: When this is decided.
-    """
+def hold_poisoned(here: Cloud, loop: Loop, *, now: datetime) -> None:
+    """Hold the backlog of sites that sent too much that is bad; give back what is held of those that did better."""
     held = in_state(here.rows, loop, HELD)
-    asked = sorted({*sites, *(upload.site for upload in held)})
+    bad = Counter(one.site for one in in_state(here.rows, loop, QUARANTINED) if now - one.at < 2 * LATELY)
+    asked = sorted({*(site for site, number in bad.items() if number >= FEW), *(upload.site for upload in held)})
     reasons = poisoned({site: _lately(here, loop, site) for site in asked}, loop.data)
     backlog = in_state(here.rows, loop, ADMITTED) if reasons else []
     for site in asked:

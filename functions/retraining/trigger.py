@@ -10,6 +10,7 @@ from functions.retraining.decide import decide
 from functions.retraining.ledger import admit, count, overlooked, owner
 from functions.retraining.look import look
 from functions.retraining.perform import describe, perform
+from functions.retraining.poisoned import hold_poisoned
 from functions.retraining.settle import settle_transfers
 from functions.wiring import cloud
 from functions.wishes import ask_for_code, ask_for_drift
@@ -55,6 +56,7 @@ def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the h
     def turn(loop: Loop) -> None:
         admit_landed(here, loop)
         settle_transfers(here, loop, now=now)
+        hold_poisoned(here, loop, now=now)
         seen = look(here.rows, loop)
         decision = decide(seen.backlog, loop.retrain, now)
         perform(decision, here, loop, seen=seen, now=now)

@@ -9,7 +9,7 @@ from functions.errors import Poison
 from functions.loops import Loop
 from functions.ports import Blobs
 from functions.retraining.admission import Admit, Quarantine, Supersede, Verdict
-from functions.retraining.content import WHOLE_BYTES, look_into
+from functions.retraining.content import WHOLE_BYTES, is_read, look_into
 from functions.retraining.ledger import Upload
 from functions.retraining.schema import check
 
@@ -28,11 +28,12 @@ def kept_as(loop: Loop, upload: Upload) -> str:
 def examine(blobs: Blobs, loop: Loop, upload: Upload) -> Verdict:
     """Look into one version of a blob, and keep its content if it is sound.
 
-    A small file is read once, and what was read is what is checked and kept. Of a large one, ranges are read and the
-    store copies it; each request is for this version alone.
+    A small file is read once, and what was read is what is checked and kept. A large one is copied by the store, and
+    ranges of it are read; one that the loop takes without a look is only copied. Each request is for this version.
     """
+    whole = upload.size_bytes <= WHOLE_BYTES and is_read(upload.blob, loop.data)
     try:
-        return _whole(blobs, loop, upload) if upload.size_bytes <= WHOLE_BYTES else _large(blobs, loop, upload)
+        return _whole(blobs, loop, upload) if whole else _copied(blobs, loop, upload)
     except Poison as problem:
         return Quarantine(problem.why, fix=problem.fix, code=problem.code)
     except Overwritten:
@@ -62,7 +63,7 @@ def _whole(blobs: Blobs, loop: Loop, upload: Upload) -> Admit:
     return Admit(upload.size_bytes, rows, sha256(content).hexdigest())
 
 
-def _large(blobs: Blobs, loop: Loop, upload: Upload) -> Admit:
+def _copied(blobs: Blobs, loop: Loop, upload: Upload) -> Admit:
     rows = _rows(loop, upload, reader(blobs, loop, upload))
     source = (loop.data.container, upload.blob)
     if not blobs.copy(source, upload.etag, to=(CONTAINER, kept_as(loop, upload))):

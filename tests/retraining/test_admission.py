@@ -15,7 +15,7 @@ from functions.wiring import using
 from tests.fakes.cloud import ENVIRONMENT, FakeBlobs, FakeCloud
 from tests.files import flights
 from tests.messages import blob_created
-from tests.uploads import deliver, land
+from tests.uploads import declare, deliver, land
 
 A, B = "flight-delays/ewr/a.parquet", "flight-delays/jfk/b.parquet"
 
@@ -149,6 +149,17 @@ def test_large_files_are_copied_by_the_store_and_looked_into_by_ranges(
     assert (name.endswith("/a.parquet"), content) == (True, flights())
 
 
+def test_what_the_loop_takes_without_a_look_is_copied_and_never_read(
+    here: FakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(here, formats=["any"])
+    monkeypatch.setattr(here.blobs, "read_version", None)
+    land(here, A, data=b"a picture")
+    retrain_on_timer(None)
+    assert states(here) == [(A, "admitted")]
+    assert b"a picture" in [content for (at, _), content in here.blobs.blobs.items() if at == "versions"]
+
+
 def test_several_files_are_looked_into_at_the_same_time(here: FakeCloud) -> None:
     here.settings = Settings.model_validate({**ENVIRONMENT, "REQUESTS_AT_ONCE": "4"})
     blobs = [f"flight-delays/ewr/{number}.parquet" for number in range(30)]
@@ -169,6 +180,18 @@ def test_a_site_that_sends_mostly_bad_files_is_held_until_it_sends_better_ones(h
     land(here, *[f"flight-delays/jfk/better-{number}.parquet" for number in range(2)])
     retrain_on_timer(None)
     assert {state for _, state in states(here)} == {"admitted", "quarantined"}
+
+
+def test_a_site_is_held_also_by_whoever_comes_after_a_crash(here: FakeCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    land(here, "flight-delays/jfk/good.parquet")
+    land(here, *[f"flight-delays/jfk/{number}.parquet" for number in range(3)], data=PAGE)
+    with monkeypatch.context() as cut:
+        cut.setattr("functions.retraining.trigger.hold_poisoned", None)
+        with pytest.raises(TypeError):
+            retrain_on_timer(None)
+    assert "admitted" in dict(states(here)).values()
+    retrain_on_timer(None)
+    assert set(dict(states(here)).values()) == {"held", "quarantined"}
 
 
 def test_an_old_verdict_over_a_taken_file_takes_it_into_no_second_generation(here: FakeCloud) -> None:

@@ -9,14 +9,12 @@ import pytest
 
 from functions.events import TransferIncomplete
 from functions.journal import entries
-from functions.loops import Loop
 from functions.operator.status import status
 from functions.retraining.trigger import count_overlooked_on_timer, retrain_on_timer
-from functions.settings import Settings
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud
 from tests.files import flights
-from tests.uploads import deliver, land
+from tests.uploads import declare, deliver, land
 
 LOOP, FOLDER = "flight-delays", "flight-delays/ewr/2013"
 MANIFEST = f"{FOLDER}/january.transfer.json"
@@ -30,16 +28,6 @@ class Clock:
 
     def __call__(self) -> datetime:
         return self.now
-
-
-class LoopSettings:
-    """The settings of the fake app, with another loop file."""
-
-    def __init__(self, settings: Settings, loop: Loop) -> None:
-        self._settings, self.loops = settings, {loop.name: loop}
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._settings, name)
 
 
 @pytest.fixture
@@ -56,9 +44,7 @@ def here(clock: Clock) -> Iterator[FakeCloud]:
 
 def demanding(here: FakeCloud) -> None:
     """Let the loop take no file that no manifest lists."""
-    loop = here.settings.loops[LOOP]
-    data = loop.data.model_copy(update={"transfer_manifest": True})
-    here.settings = LoopSettings(here.settings, loop.model_copy(update={"data": data}))  # type: ignore[assignment]
+    declare(here, transfer_manifest=True)
 
 
 def listed(**changes: object) -> list[dict[str, object]]:
@@ -194,6 +180,16 @@ def test_a_file_sent_again_completes_its_batch_and_its_first_version_is_supersed
     send(here, "2.parquet")
     turn(here)
     assert sorted(states(here)) == ["admitted"] * 3 + ["superseded"]
+
+
+def test_a_complete_batch_of_a_site_that_sends_mostly_bad_files_is_held(here: FakeCloud) -> None:
+    demanding(here)
+    send(here)
+    land(here, *[f"{FOLDER}/bad-{number}.parquet" for number in range(4)], data=b"<html>")
+    land(here, MANIFEST, data=manifest())
+    turn(here)
+    assert transfer(here)[0] == "complete"
+    assert sorted(set(states(here))) == ["held", "quarantined"]
 
 
 def test_a_large_file_is_read_for_its_digest_only_when_a_manifest_asks(
