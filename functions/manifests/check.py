@@ -17,7 +17,7 @@ CONTENT_BYTES_MAX = 128 * 1024
 _ORDER = ("error", "policy", "warning")
 _SECRET_TEXT = re.compile(
     r"(?i)SharedAccessKey\s*=\s*[^;\s$<{]|AccountKey\s*=\s*[^;\s$<{]|[?&]sig=[\w%]{8}|-----BEGIN [A-Z ]*PRIVATE KEY"
-    r"|\bpassword\s*=\s*[^;\s$<{]|\b(?:ghp|github_pat|xox[bp])_\w{16}"
+    r"|(?:password|passwd|pwd)\s*=\s*[^;\s$<{]|\b(?:ghp|github_pat|xox[bp])_\w{16}"
 )
 _SECRET_NAME = re.compile(
     r"(?i)(password|passwd|pwd|secret|api_?key|access_?key|shared_?key|account_?key|(access|sas|auth)_?token|connection_?string)$"

@@ -236,6 +236,7 @@ def test_images_come_from_an_allowed_registry_and_by_digest(image: str, code: st
     [
         (f"{MODULE}/env", {"API_KEY": {"value": "5f2a"}}),
         (f"{MODULE}/env", {"DB": {"value": "Server=x;Password=hunter2;"}}),
+        (f"{MODULE}/settings/createOptions", '{"Env":["SA_PASSWORD=hunter2"]}'),
         (
             f"{MODULE}/settings/createOptions",
             '{"Env":["C=HostName=h;SharedAccessKey=c2VjcmV0"]}',
