@@ -24,7 +24,7 @@ class LoopStatus:
         uploads: State -> how many, of all uploads.
         held: What keeps good uploads from training -> why: a transfer manifest, or a site.
         retraining: What the retraining timer decided last, why, and since when.
-        jobs: Job name -> state: started, registered, reject, giveup, retry.
+        jobs: Job name -> state: started, registered, reject, giveup, retry, rolled back.
         rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval, rolled back, …
         images: Model version -> its image by digest, or how its build stands.
         pin: What an operator pinned, and why; "" for nothing.

@@ -1,16 +1,14 @@
 """Look at a model and its rollout; carry out a rollout decision. Every step may happen twice."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
 
 from functions.errors import Poison, Refused
-from functions.events import ModelRegistered, RolledBack, RolloutAdvanced, RolloutPaused
-from functions.journal import Entry, record
+from functions.events import ModelRegistered, RolledBack, RolloutPaused
 from functions.loops import Loop
-from functions.ports import Deployment, ModelVersion
-from functions.rollout import evidence, rings
+from functions.ports import ModelVersion
+from functions.rollout import effects, evidence, rings
 from functions.rollout.collect import collect
 from functions.rollout.decide import (
     Admission,
@@ -36,7 +34,6 @@ from functions.rollout.records import (
     HELD,
     PAUSED,
     ROLLING,
-    ROLLOUTS,
     SHADOWING,
     SUPERSEDED,
     Record,
@@ -82,16 +79,16 @@ def admit(admission: Admission, here: Cloud, loop: Loop, *, model: ModelVersion,
     match admission:
         case Deploy(reason=reason):
             collect(here, loop)
-            _reach(here, loop, model, ring=0, reason=reason, now=now)
+            effects.reach(here, loop, model, ring=0, reason=reason, now=now)
         case TryOut(reason=reason):
             collect(here, loop)
-            _try_out(here, loop, model, reason=reason, now=now)
+            effects.try_out(here, loop, model, reason=reason, now=now)
         case AwaitApproval(reason=reason) | Supersede(reason=reason):
             state = HELD if isinstance(admission, AwaitApproval) else SUPERSEDED
-            _journal(here, loop, model.version, type(admission).__name__, reason=reason, now=now)
-            _note(here, loop, Record(int(model.version), state, -1, now, reason=reason))
+            effects.journal(here, loop, model.version, type(admission).__name__, reason=reason, now=now)
+            effects.note(here, loop, Record(int(model.version), state, -1, now, reason=reason))
         case Hold(reason=reason):
-            _journal(here, loop, model.version, "Hold", reason=reason, now=now)
+            effects.journal(here, loop, model.version, "Hold", reason=reason, now=now)
         case Known():
             pass
 
@@ -126,16 +123,16 @@ def end_trial(
             here.fleet.delete(seen.deployment)
             model = here.registry.get(loop.name, version)
             if model is None:
-                _journal(here, loop, version, "Hold", reason="the registry has it no longer", now=now)
+                effects.journal(here, loop, version, "Hold", reason="the registry has it no longer", now=now)
                 return
-            _reach(here, loop, model, ring=0, reason=reason, now=now)
+            effects.reach(here, loop, model, ring=0, reason=reason, now=now)
         case Supersede(reason=reason) | Pause(reason=reason):
             here.fleet.delete(seen.deployment)
             _announce_pause(step, here, loop, seen)
-            _journal(here, loop, version, type(step).__name__, reason=reason, now=now)
-            _enter(here, loop, told, seen.now(SUPERSEDED if isinstance(step, Supersede) else PAUSED, reason))
+            effects.journal(here, loop, version, type(step).__name__, reason=reason, now=now)
+            effects.enter(here, loop, told, seen.now(SUPERSEDED if isinstance(step, Supersede) else PAUSED, reason))
         case Hold(reason=reason):
-            _journal(here, loop, version, "Hold", reason=reason, now=now)
+            effects.journal(here, loop, version, "Hold", reason=reason, now=now)
 
 
 def untold(here: Cloud, loop: Loop, told: Standing) -> list[ModelRegistered]:
@@ -178,20 +175,20 @@ def go_on(step: Step, here: Cloud, loop: Loop, *, seen: Record, told: Standing, 
         case Advance(reason=reason):
             model = here.registry.get(loop.name, version)
             if model is None:
-                _journal(here, loop, version, "Hold", reason="the registry has it no longer", now=now)
+                effects.journal(here, loop, version, "Hold", reason="the registry has it no longer", now=now)
                 return
-            _reach(here, loop, model, ring=seen.ring + 1, reason=reason, now=now)
+            effects.reach(here, loop, model, ring=seen.ring + 1, reason=reason, now=now)
         case Finish(reason=reason) | Supersede(reason=reason) | Pause(reason=reason):
             state = {Finish: DONE, Supersede: SUPERSEDED, Pause: PAUSED}[type(step)]
             _announce_pause(step, here, loop, seen)
-            _journal(here, loop, version, type(step).__name__, reason=reason, now=now)
-            _enter(here, loop, told, seen.now(state, reason))
+            effects.journal(here, loop, version, type(step).__name__, reason=reason, now=now)
+            effects.enter(here, loop, told, seen.now(state, reason))
         case RollBack(reason=reason):
             falling = seen.now(FALLING, reason)  # written first: a rollback once decided is finished, whatever is seen
-            if _enter(here, loop, told, falling):
+            if effects.enter(here, loop, told, falling):
                 fall(here, loop, falling, now=now)
         case Hold(reason=reason):
-            _journal(here, loop, version, "Hold", reason=reason, now=now)
+            effects.journal(here, loop, version, "Hold", reason=reason, now=now)
 
 
 def fall(here: Cloud, loop: Loop, seen: Record, *, now: datetime) -> None:
@@ -206,95 +203,18 @@ def fall(here: Cloud, loop: Loop, seen: Record, *, now: datetime) -> None:
     former = told.find(int(seen.previous))
     members = {**(former.members if former else {}), **seen.members}
     above = rings.fallback(loop, good, instead_of=version, store=here.settings.blob_endpoint, members=members)
-    _apply(here, above)
+    effects.apply(here, above)
     for one in here.fleet.deployments():
         if one.labels.get("model") == f"{loop.name}:{version}" and not {"pin", "instead_of"} & set(one.labels):
             here.fleet.delete(one.id)
+    made = [job.key for job in here.rows.find(JOBS, loop.name, state="registered", version=version)]
+    here.rows.change(JOBS, loop.name, keys=made, values={"state": BACK})  # so that it is no champion to be beaten
     ring = loop.rollout.ring[min(seen.ring, len(loop.rollout.ring) - 1)].name
     event = RolledBack(loop=loop.name, version=version, ring=ring, to=seen.previous, reason=seen.reason)
     here.announcer.announce(event, subject=f"{loop.name}:{version}", id=f"{above.id}-rolled-back")
     links = (above.id, f"{loop.name}:{seen.previous}")
-    _journal(here, loop, version, "RollBack", reason=seen.reason, now=now, links=links)
-    _enter(here, loop, told, seen.now(BACK, seen.reason))
-
-
-def _enter(here: Cloud, loop: Loop, told: Standing, after: Record) -> bool:
-    """Keep a version's new state, unless somebody changed its row since it was read."""
-    return here.rows.replace(ROLLOUTS, loop.name, stored=told.stored[after.version], row=after.row)
-
-
-def _note(here: Cloud, loop: Loop, fresh: Record) -> None:
-    """Keep the state of a version that nothing is known of, or that was held or further back."""
-    if here.rows.insert(ROLLOUTS, loop.name, fresh.key, row=fresh.row):
-        return
-    told = standing(here.rows, loop.name)
-    former = told.find(fresh.version)
-    if former is None or former.state not in (HELD, SHADOWING, ROLLING):
-        return
-    if former.ring < fresh.ring or former.state == HELD != fresh.state:
-        _enter(here, loop, told, replace(fresh, previous=former.previous or fresh.previous))
-
-
-def _try_out(here: Cloud, loop: Loop, model: ModelVersion, *, reason: str, now: datetime) -> None:
-    """Let the first ring score with it silently; as with `_reach`, the row comes last."""
-    told, version = standing(here.rows, loop.name), int(model.version)
-    members = _members(here, loop, 0, {})
-    if members is None:
-        _journal(here, loop, model.version, "Hold", reason=_nobody(loop, 0), now=now)
-        return
-    deployment = rings.silent(loop, model, store=here.settings.blob_endpoint, members=members)
-    _apply(here, deployment)
-    links = (deployment.id, model.lineage.get("job", ""))
-    told_of = f"{reason}; silently on {loop.rollout.ring[0].name}: {deployment.target[:500]}"
-    _journal(here, loop, model.version, "TryOut", reason=told_of, now=now, links=links)
-    good = told.last_good(version)
-    previous = str(good.version) if good else ""
-    _note(here, loop, Record(version, SHADOWING, -1, now, deployment.id, previous, members=members))
-
-
-def _reach(here: Cloud, loop: Loop, model: ModelVersion, *, ring: int, reason: str, now: datetime) -> None:
-    """Create the deployment first: its name is the record. The row comes last: before it, all of this is repeated."""
-    told, version = standing(here.rows, loop.name), int(model.version)
-    former, good = told.find(version), told.last_good(version)
-    members = _members(here, loop, ring, dict(former.members) if former else {})
-    if members is None:
-        _journal(here, loop, model.version, "Hold", reason=_nobody(loop, ring), now=now)
-        return
-    deployment = rings.offer(loop, model, ring, store=here.settings.blob_endpoint, members=members)
-    _apply(here, deployment)
-    name = loop.rollout.ring[ring].name
-    event = RolloutAdvanced(loop=loop.name, version=model.version, ring=name, deployment=deployment.id, reason=reason)
-    here.announcer.announce(event, subject=f"{loop.name}:{model.version}", id=deployment.id)
-    links = (deployment.id, model.lineage.get("job", ""))
-    decision = "Deploy" if ring == 0 else "Advance"
-    told_of = f"{reason}; now {name}: {deployment.target[:500]}"
-    _journal(here, loop, model.version, decision, reason=told_of, now=now, links=links)
-    previous = str(good.version) if good else ""
-    _note(here, loop, Record(version, ROLLING, ring, now, deployment.id, previous, members=members))
-
-
-def _members(
-    here: Cloud, loop: Loop, index: int, known: Mapping[str, Sequence[str]]
-) -> Mapping[str, Sequence[str]] | None:
-    """Who belongs to a ring that takes only some, next to those of earlier rings; None if it would be nobody."""
-    ring = loop.rollout.ring[index]
-    if not rings.takes_some(ring) or ring.name in known:
-        return known
-    chosen = rings.choose(loop.name, ring, here.fleet.devices(ring.devices))
-    if len(chosen) > rings.MOST_MEMBERS:
-        why = f"{len(chosen)} devices are more than the {rings.MOST_MEMBERS} that a target condition can name"
-        raise Refused(f"ring {ring.name} of {loop.name} is too large", why=why, fix="choose it by a tag instead")
-    return {**known, ring.name: chosen} if chosen else None
-
-
-def _apply(here: Cloud, deployment: Deployment) -> None:
-    if not here.fleet.apply(deployment):
-        why, fix = "a configuration with that id has other content", "delete it in IoT Hub if nobody needs it"
-        raise Refused(f"deployment {deployment.id} cannot be made (DEPLOY_CONFLICT)", why=why, fix=fix)
-
-
-def _nobody(loop: Loop, ring: int) -> str:
-    return f"no device matches {loop.rollout.ring[ring].devices!r}"
+    effects.journal(here, loop, version, "RollBack", reason=seen.reason, now=now, links=links)
+    effects.enter(here, loop, told, seen.now(BACK, seen.reason))
 
 
 def _announce_pause(step: Step, here: Cloud, loop: Loop, seen: Record) -> None:
@@ -302,9 +222,3 @@ def _announce_pause(step: Step, here: Cloud, loop: Loop, seen: Record) -> None:
         ring = loop.rollout.ring[min(seen.ring, len(loop.rollout.ring) - 1)].name
         event = RolloutPaused(loop=loop.name, version=str(seen.version), ring=ring, reason=step.reason)
         here.announcer.announce(event, subject=f"{loop.name}:{seen.version}", id=f"{seen.deployment}-paused")
-
-
-def _journal(
-    here: Cloud, loop: Loop, version: str, decision: str, *, reason: str, now: datetime, links: tuple[str, ...] = ()
-) -> None:
-    record(here.rows, Entry(now, loop.name, "rollout", f"{loop.name}:{version}", decision, reason, links))

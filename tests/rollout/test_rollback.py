@@ -12,6 +12,7 @@ import pytest
 from functions.errors import LoopError, Refused, Throttled, Transient
 from functions.events import RolledBack
 from functions.ports import Deployment, ModelVersion, Row
+from functions.retraining.look import champion
 from functions.rollout.trigger import advance_on_timer, deploy_on_model_registered
 from functions.settings import Settings
 from functions.wiring import using
@@ -83,6 +84,15 @@ def test_a_healthy_version_that_does_harm_is_rolled_back_on_the_canary_with_its_
     assert back.reason.startswith("requests refused: 10.2% on 1 device with it, 0.2% on 2 devices without; ")
     assert back.reason.endswith("2.0% is allowed; back to version 1")
     assert decisions(here, ":2") == ["Deploy", "RollBack"]
+
+
+def test_the_next_job_has_to_beat_the_version_that_serves_and_not_the_one_taken_back(here: FakeCloud) -> None:
+    roll_out(here, "1")
+    harm(here)
+    loop = here.settings.loops[LOOP]
+    assert champion(here.rows, loop) == "2"
+    advance_on_timer(None)
+    assert champion(here.rows, loop) == "1"
 
 
 def test_a_rolled_back_version_never_comes_back_and_the_next_one_passes_it(here: FakeCloud) -> None:
