@@ -62,9 +62,10 @@ class Plant:
         new: NumberFeature | None = None,
         failing: float = 0.0,
         slower_by: int = 0,
+        season: float = 0.0,
     ) -> None:
         """A day's message of every device; the first `canaries` of them have the new version."""
-        common = self.rng.normal(0, self.by_day)
+        common = season + self.rng.normal(0, self.by_day)
         for site in range(self.sites):
             has_new = site < canaries
             hard = self.hard[site] + common + self.rng.normal(0, self.by_both)
