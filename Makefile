@@ -42,6 +42,9 @@ bench-burst: .venv/.ready ## 10,000 uploads with 20 % duplicates, from the first
 bench-host: .venv/.ready ## the Functions host: start, first event, invocations a second
 	@$(PY) -m bench.host $(if $(JSON),--json $(JSON))
 
+bench-edge: .venv/.ready ## the scoring endpoint beside its floor, beside other servers, and during swaps
+	@$(PY) -m bench.edge $(if $(JSON),--json $(JSON))
+
 bench-plan: .venv/.ready ## planning a change of 10,000 devices with 5 layers
 	@$(PY) -m bench.plan $(if $(JSON),--json $(JSON))
 
@@ -60,4 +63,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check format lock bench-burst bench-host bench-plan bench-gate bench-loop-value setup clean
+.PHONY: help demo up test check format lock bench-burst bench-edge bench-host bench-plan bench-gate bench-loop-value setup clean

@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable
 
-import uvicorn
 import uvloop
 
 from edge.app import ScoringApp
@@ -14,11 +13,9 @@ from edge.device import Device
 from edge.errors import Misconfigured
 from edge.hub import Hub, hub_of
 from edge.sandbox import Sandbox
+from edge.server import server
 from edge.settings import Settings, settings_from
 from edge.store import BlobStore
-
-CONNECTIONS = 1_000  # more at once are told to come back: each may hold a body of 16 MiB
-GRACE_SECONDS = 5  # for requests in flight; container runtimes kill after 10
 
 
 def main() -> int:
@@ -40,20 +37,7 @@ def main() -> int:
 
 async def _serve(settings: Settings, sandbox: Sandbox, connect: Callable[[], Hub]) -> None:
     device = Device(settings, store=BlobStore(settings.model_store_url), checker=sandbox, connect=connect)
-    config = uvicorn.Config(
-        ScoringApp(device),
-        host=settings.http_host,
-        port=settings.http_port,
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        limit_concurrency=CONNECTIONS,
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    await uvicorn.Server(config).serve()
+    await server(ScoringApp(device), host=settings.http_host, port=settings.http_port).serve()
 
 
 def _leave(_: int, __: object) -> None:

@@ -22,6 +22,7 @@ from edge.shelf import FILES
 from edge.wanted import Wanted
 
 IDLE_SECONDS = 30.0  # then it ends, and its memory is free again until the next model comes
+NICENESS = 10  # what serves has the processor first
 PATIENCE = 4  # times the processor time allowed, on the wall clock: a model may also just wait
 ANSWER_BYTES = 65_536
 MEBIBYTE = 1024 * 1024
@@ -51,6 +52,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 def main() -> None:
     """Answer until the questions end, or none comes for a while."""
+    os.nice(NICENESS)
     while select.select([sys.stdin], [], [], IDLE_SECONDS)[0]:
         line = sys.stdin.buffer.readline()
         if not line:

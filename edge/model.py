@@ -16,7 +16,7 @@ from edge.errors import EdgeError, Unfit
 from edge.shelf import Contents
 from edge.signature import Signature, read_signature
 from edge.wanted import Wanted
-from sketch.features import CategoryFeature
+from sketch.features import CategoryFeature, Column
 from sketch.profile import Profile
 from sketch.sketch import Sketch
 
@@ -186,5 +186,9 @@ def _compare_features(signature: Signature, profile: Profile) -> None:
 
 def _warm(model: Model, columns: Columns) -> None:
     for count in WARM_ROWS:
-        batch = tuple(tuple(islice(cycle(column), count)) for column in columns)
+        batch = tuple(_repeated(column, count) for column in columns)
         Sketch(model.profile).add(model.signature.named(batch), model.score(batch))
+
+
+def _repeated(column: Column, count: int) -> Column:
+    return np.resize(column, count) if isinstance(column, np.ndarray) else list(islice(cycle(column), count))

@@ -4,10 +4,11 @@ import asyncio
 from array import array
 from base64 import b64encode
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
+from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -18,6 +19,7 @@ from edge.body import Columns
 from edge.model import Model
 from edge.outbox import Outbox
 from edge.shadow import Disagreement
+from sketch.features import Column
 from sketch.sketch import Sketch
 
 FOLD_ROWS = 4_096  # rows kept raw at most before they are counted into the sketch; bounds memory and the time it takes
@@ -89,7 +91,7 @@ class Window:
     def count(self, pending: Batches) -> None:
         """Count rows into the sketch; on any thread, but one at a time."""
         if pending:
-            columns = [list(chain.from_iterable(parts)) for parts in zip(*(batch for batch, _ in pending), strict=True)]
+            columns = [_joined(parts) for parts in zip(*(batch for batch, _ in pending), strict=True)]
             self._sketch.add(self.model.signature.named(columns), np.concatenate([scores for _, scores in pending]))
 
     def message(self, *, loop: str, epoch: str, sequence: int) -> bytes:
@@ -122,6 +124,12 @@ class Window:
     def _answered(self, seconds: float) -> None:
         self.latencies.append(seconds)
         self.closed = datetime.now(UTC)
+
+
+def _joined(parts: Sequence[Any]) -> Column:
+    if isinstance(parts[0], np.ndarray):
+        return np.concatenate(parts)
+    return list(chain.from_iterable(parts))
 
 
 def _buckets(latencies_ms: NDArray[np.float64]) -> list[int]:

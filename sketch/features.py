@@ -111,11 +111,16 @@ def cells_of_numbers(
     return position.astype(np.int64)
 
 
-def cells_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:
-    """The cell of each value, shape (rows,)."""
-    unseen = len(feature.categories)
-    where = feature.cell_of
-    return np.array([where.get(value, unseen) for value in _names(values)], np.int64)
+def counts_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:
+    """How many values fall into each cell, shape (cells,)."""
+    plain: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
+    seen: Counter[str | None] = Counter(plain)
+    if not all(name is None or isinstance(name, str) for name in seen):
+        seen = Counter(_names(plain))  # 1 and True are one key, and two names
+    counts = np.zeros(feature.cells, np.int64)
+    for name, count in seen.items():
+        counts[feature.cell_of.get(name, len(feature.categories))] += count
+    return counts
 
 
 def _names(values: Column) -> list[str | None]:

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from sketch.features import CategoryFeature, Column, NumberFeature, cells_of_categories, cells_of_numbers, numbers
+from sketch.features import CategoryFeature, Column, NumberFeature, cells_of_numbers, counts_of_categories, numbers
 from sketch.profile import Profile
 
 MAGIC: Final = b"RFSK"
@@ -66,6 +66,7 @@ class Sketch:
         """
         answers = numbers(scores)
         cells: list[NDArray[np.int64]] = []
+        named = np.zeros(len(self._counts), np.int64)
         stacked: list[NDArray[np.float64]] = []
         blocks: list[tuple[NumberFeature, int]] = []
         for feature, block in self.profile.blocks[:-1]:
@@ -77,14 +78,14 @@ class Sketch:
                     f"column {feature.name!r} and the scores differ in length; there are {len(answers)} scores"
                 )
             if isinstance(feature, CategoryFeature):
-                cells.append(cells_of_categories(values, feature) + block.start)
+                named[block] += counts_of_categories(values, feature)
             else:
                 stacked.append(numbers(values))
                 blocks.append((feature, block.start))
         stacked.append(answers)
         blocks.append((self.profile.scores, self.profile.blocks[-1][1].start))
         cells.append(_number_cells(np.stack(stacked), blocks))
-        self._counts += np.bincount(np.concatenate(cells), minlength=len(self._counts))
+        self._counts += named + np.bincount(np.concatenate(cells), minlength=len(self._counts))
         self.rows += len(answers)
 
     def __add__(self, other: "Sketch") -> "Sketch":

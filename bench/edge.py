@@ -1,0 +1,209 @@
+"""`python -m bench.edge [--json FILE]`: the scoring endpoint beside its floor, beside other servers, and during swaps.
+
+The floor of a request is what cannot be left out: ONNX Runtime on the rows, an empty request to the same server, and
+decoding the same body with msgspec and the model's own types. All are measured in turn, on different rows each time,
+and compared by the median.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import msgspec
+import onnxruntime as ort
+
+from bench import edge_model
+from bench.edge_load import OK, Client, Load, get, post
+from bench.edge_peers import PEERS, ROOT, installed, serving
+from bench.figures import Figures
+from tests.addresses import free_port
+
+ADDRESS = "127.0.0.1"
+SIZES = (1, 10, 100, 1_000)
+ROUNDS, AIMED_ROWS = 7, 100
+BATCHES = 16  # different ones: rows that come again and again would be guessed by the processor
+CLIENTS, LOAD_S, LOAD_ROUNDS = 8, 2.0, 3
+SWAPS = 6
+NAMES = {
+    "onnx": "bare ONNX Runtime",
+    "empty": "an empty request",
+    "decode": "decoding with the model's own types",
+    "score": "answered",
+}
+PATIENCE_S = 300.0  # MLflow takes a minute to start on a busy machine
+
+
+def main() -> None:
+    """Measure, and tell."""
+    parser = argparse.ArgumentParser(prog="bench.edge", description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    given = parser.parse_args()
+    figures = Figures("The scoring endpoint, 15 features, one process")
+    session = _session()
+    with TemporaryDirectory() as home:
+        models = _models(Path(home), session)
+        with _ours(models) as (port, process):
+            _measure_floor(port, session, figures)
+            _measure_peers(port, models.parent, figures)
+            _measure_swaps(port, process, figures)
+    figures.tell(given.json)
+
+
+def _session() -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return ort.InferenceSession(edge_model.graph(), options, providers=["CPUExecutionProvider"])
+
+
+def _models(home: Path, session: ort.InferenceSession) -> Path:
+    """Two versions on disk for the server, and the bare graph beside them for the others."""
+    sample = edge_model.rows(200, seed=4)
+    score = session.run(["probabilities"], {"features": edge_model.tensor(sample)})[0][:, 1]
+    for version in ("1", "2"):
+        made = edge_model.model(version, score=score, sample=sample)
+        (home / "models" / version).mkdir(parents=True)
+        for name, content in (made.files | {"profile": made.wanted.profile.encode()}).items():
+            (home / "models" / version / name).write_bytes(content)
+    (home / "model.onnx").write_bytes(edge_model.graph())
+    return home / "models"
+
+
+@contextmanager
+def _ours(models: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    port = free_port(ADDRESS)
+    process = subprocess.Popen([sys.executable, "-m", "bench.edge_server", models, ADDRESS, str(port)], cwd=ROOT)
+    try:
+        _await(port, "/ready")
+        yield port, process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _await(port: int, path: str, *, holds: Callable[[bytes], bool] = lambda answer: answer.startswith(OK)) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        with suppress(OSError, KeyError, ValueError):  # not there yet, or its proxy is and it is not
+            client = Client(ADDRESS, port)
+            if holds(client.ask(get(path))):
+                return
+        time.sleep(0.02)
+    raise SystemExit(f"nothing answered at port {port} within {PATIENCE_S} s")
+
+
+def _body(rows: int) -> bytes:
+    return json.dumps({"rows": edge_model.rows(rows, seed=9)}).encode()
+
+
+def _measure_floor(port: int, session: ort.InferenceSession, figures: Figures) -> None:
+    client = Client(ADDRESS, port)
+    typed = edge_model.signature()._reader._request.decode  # noqa: SLF001 - the decoder alone, without what follows it
+    for rows in SIZES:
+        batches = [edge_model.rows(rows, seed=seed) for seed in range(BATCHES)]
+        feeds = [{"features": edge_model.tensor(batch)} for batch in batches]
+        bodies = [json.dumps({"rows": batch}).encode() for batch in batches]
+        requests = [post("/score", body) for body in bodies]
+        for request, feed in zip(requests, feeds, strict=True):
+            _check(client.ask(request), session, feed)
+        parts: dict[str, Callable[[int], object]] = {
+            "onnx": lambda turn, feeds=feeds: session.run(["probabilities"], feeds[turn]),  # type: ignore[misc] # bound
+            "empty": lambda _: client.ask(get("/health")),
+            "decode": lambda turn, bodies=bodies: typed(bodies[turn]),  # type: ignore[misc] # bound
+            "score": lambda turn, requests=requests: client.ask(requests[turn]),  # type: ignore[misc] # bound
+        }
+        rounds = [_p50(parts, rows) for _ in range(ROUNDS)]
+        for name in parts:
+            figures.spread(f"{name}_{rows}_us", [each[name] * 1e6 for each in rounds], of=f"{rows} rows, {NAMES[name]}")
+        ratios = [each["score"] / (each["onnx"] + each["empty"] + each["decode"]) for each in rounds]
+        figures.spread(f"ratio_to_floor_{rows}", ratios, of=f"{rows} rows, times the floor")
+        if rows == AIMED_ROWS:
+            figures.single("p50_ratio_to_floor", median(ratios), of=f"{rows} rows, p50 over the floor")
+    client.close()
+
+
+def _check(answer: bytes, session: ort.InferenceSession, feed: Mapping[str, object]) -> None:
+    """Who is fast must be right first."""
+    scores = msgspec.json.decode(answer.partition(b"\r\n\r\n")[2])["scores"]
+    expected = session.run(["probabilities"], feed)[0][:, 1].tolist()
+    if scores != expected:
+        raise SystemExit("the endpoint does not score as the graph does")
+
+
+def _p50(parts: Mapping[str, Callable[[int], object]], rows: int) -> dict[str, float]:
+    """Median seconds of each part, taken in turn: what one leaves in the processor's caches, the next one finds."""
+    taken: dict[str, list[float]] = {name: [] for name in parts}
+    for turn in range(max(30, 3_000 // (10 + rows))):
+        for name, call in parts.items():
+            began = time.perf_counter()
+            call(turn % BATCHES)
+            taken[name].append(time.perf_counter() - began)
+    return {name: median(each) for name, each in taken.items()}
+
+
+def _measure_peers(port: int, home: Path, figures: Figures) -> None:
+    ours = post("/score", _body(AIMED_ROWS))
+    tensor = edge_model.tensor(edge_model.rows(AIMED_ROWS, seed=9))
+    ratios: dict[str, float] = {}
+    for peer in PEERS:
+        if not installed(peer):
+            continue
+        other = free_port(ADDRESS)
+        theirs = post(peer.path, peer.body(tensor))
+        with serving(peer, home / "model.onnx", ADDRESS, other):
+            _await(other, peer.ready)
+            _await(other, peer.ready)
+            rates = [_rates(port, ours, other, theirs) for _ in range(LOAD_ROUNDS)]
+        figures.spread(
+            f"beside_{peer.name}_per_s", [each[0] for each in rates], of=f"ours beside {peer.name}, requests"
+        )
+        figures.spread(f"{peer.name}_per_s", [each[1] for each in rates], of=peer.name)
+        ratios[peer.name] = median(mine / other for mine, other in rates)
+    if "mlflow" in ratios:
+        figures.single("ratio_mlflow", ratios.pop("mlflow"), of="requests a second, times MLflow's")
+    if ratios:
+        nearest = min(ratios, key=lambda name: ratios[name])
+        figures.single(
+            "ratio_other_server", ratios[nearest], of=f"requests a second, times {nearest}'s, the faster one"
+        )
+
+
+def _rates(port: int, ours: bytes, other: int, theirs: bytes) -> tuple[float, float]:
+    """Requests a second of both, one after the other."""
+    loads = Load(ADDRESS, port, ours), Load(ADDRESS, other, theirs)
+    mine, others = (load.for_(LOAD_S, clients=CLIENTS) for load in loads)
+    if loads[0].failed or loads[1].failed:
+        raise SystemExit(f"{loads[0].failed} and {loads[1].failed} requests failed")
+    return mine, others
+
+
+def _measure_swaps(port: int, process: subprocess.Popen[bytes], figures: Figures) -> None:
+    calm = Load(ADDRESS, port, post("/score", _body(AIMED_ROWS)))
+    calm.for_(LOAD_S, clients=CLIENTS)
+    load = Load(ADDRESS, port, calm.request)
+    threads = load.run(CLIENTS)
+    for swap in range(SWAPS):
+        version = b'"version":"%d"' % (1 + (swap + 1) % 2)
+        os.kill(process.pid, signal.SIGUSR1)
+        _await(port, "/ready", holds=lambda answer, version=version: version in answer)  # type: ignore[misc] # binds the loop's value
+    load.running = False
+    for thread in threads:
+        thread.join()
+    figures.single("requests", len(load.latencies_s), of=f"answered during {SWAPS} swaps")
+    figures.single("swap_failed", load.failed, of="failed during swaps")
+    figures.single(
+        "swap_longest_pause_ms", max(load.latencies_s) * 1e3, of="longest wait for an answer during swaps, ms"
+    )
+    figures.single("calm_longest_pause_ms", max(calm.latencies_s) * 1e3, of="longest wait without swaps, ms")
+
+
+if __name__ == "__main__":
+    main()
