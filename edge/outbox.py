@@ -33,17 +33,14 @@ class Outbox:
         self._lock = Lock()
 
     def open(self) -> None:
-        """Find what waits from before. Blocks; before anything else is called."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        for path in sorted(self._folder.iterdir()):
-            found = _NAME.match(path.name)
-            if found and path.stat().st_size:
-                self._files.append((path.name, path.stat().st_size))
-                self._bytes += path.stat().st_size
-                self._next = int(found["place"]) + 1
-            else:
-                path.unlink()  # cut off while it was written
-        self._make_room(0)
+        """Find what waits from before. Blocks; before anything else is called.
+
+        A disk that fails costs telemetry, which is counted, and not the endpoint.
+        """
+        try:
+            self._find()
+        except OSError as problem:
+            log.warning("telemetry cannot be kept: %s", problem)
 
     def __len__(self) -> int:
         return len(self._files)
@@ -69,6 +66,18 @@ class Outbox:
         with self._lock:
             if self._files and _id(self._files[0][0]) == id:
                 self._forget()
+
+    def _find(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for path in sorted(self._folder.iterdir()):
+            found = _NAME.match(path.name)
+            if found and path.stat().st_size:
+                self._files.append((path.name, path.stat().st_size))
+                self._bytes += path.stat().st_size
+                self._next = int(found["place"]) + 1
+            else:
+                path.unlink()  # cut off while it was written
+        self._make_room(0)
 
     def _append(self, id: str, message: bytes) -> None:  # noqa: A002 - likewise
         name = f"{self._next:012}-{id}.json"

@@ -80,3 +80,10 @@ def test_a_disk_that_fails_costs_that_message_and_is_counted(tmp_path: Path) -> 
     outbox.put("a-2", b"2")
     assert outbox.oldest() is None
     assert outbox.dropped == 3
+
+
+def test_a_disk_without_room_for_telemetry_costs_telemetry_only(tmp_path: Path) -> None:
+    (tmp_path / "box").write_text("no folder")
+    outbox = opened(tmp_path / "box")
+    outbox.put("a-0", b"0")
+    assert (outbox.oldest(), outbox.dropped) == (None, 1)

@@ -1,6 +1,8 @@
 import asyncio
+import io
 import json
 import pickle
+import zipfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -144,6 +146,14 @@ def external_data_in_a_branch() -> bytes:
     return bytes(helper.make_model(helper.make_graph([node], "g", [], [])).SerializeToString())
 
 
+def archive() -> bytes:
+    """A zip with a pickle in it, as other frameworks save their models."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made:
+        made.writestr("archive/data.pkl", pickle.dumps({"weights": [1.0]}))
+    return content.getvalue()
+
+
 def other_input() -> bytes:
     return bytes(graph(0.0).SerializeToString()).replace(b"features", b"numbers_")
 
@@ -159,6 +169,7 @@ UNFIT: dict[str, tuple[Callable[[], Folder], str]] = {
         "external data",
     ),
     "a pickle": (lambda: model_folder("2").with_file("model.onnx", pickle.dumps({"weights": [1.0]})), "not an ONNX"),
+    "an archive": (lambda: model_folder("2").with_file("model.onnx", archive()), "not an ONNX"),
     "half a graph": (
         lambda: model_folder("2").with_file("model.onnx", graph(0.0).SerializeToString()[:-40]),
         "not an ONNX model",
