@@ -24,7 +24,7 @@ from azure.storage.blob import BlobServiceClient
 from bench.app_process import ROOT, AppProcess, app_process
 from bench.figures import Figures
 from bench.host import services
-from bench.landing import FUNCTION, LOOP, Uploaded, bare_inserts_s, deliver, event, upload
+from bench.landing import FUNCTION, LOOP, Uploaded, azurite_url, bare_inserts_s, deliver, event, upload
 from laptop.settings import app_settings
 from laptop.stack import ACCOUNT, ACCOUNT_KEY, Stack
 from laptop.up import claimed_stack
@@ -33,7 +33,7 @@ SECOND = 200  # uploads of the second burst
 AGAIN = 0.2  # of the deliveries' events
 SEED = 1
 PATIENCE_S = 1_800
-NO_RECONCILING = {"RECONCILE_SCHEDULE": "0 0 0 1 1 *"}  # no event is lost here
+SCHEDULES = {"LOOP_SCHEDULE": "*/5 * * * * *", "RECONCILE_SCHEDULE": "0 0 0 1 1 *"}  # no event is lost here
 CHANGES = {  # the demo's loop, told to take a burst as one window, and to start a job for each
     'quiet_for = "2 s"': 'quiet_for = "3 s"',
     'at_most_wait = "2 min"': 'at_most_wait = "1 day"',
@@ -56,7 +56,8 @@ def main() -> None:
         publish = [sys.executable, "-m", "training.register_components"]
         subprocess.run(publish, check=True, cwd=ROOT, env={**os.environ, **app_settings(stack)}, stdout=sys.stderr)
         uploads = asyncio.run(upload(stack, given.uploads + SECOND))
-        settings = {**app_settings(stack), **NO_RECONCILING, "LOOPS_FOLDER": str(loops(Path(home), given.unread))}
+        places = {"DATA_BLOB_ENDPOINT": azurite_url(stack), "LOOPS_FOLDER": str(loops(Path(home), given.unread))}
+        settings = {**app_settings(stack), **SCHEDULES, **places}
         with app_process(stack, ROOT, settings) as app:
             measure(stack, app, figures, uploads[: given.uploads], uploads[given.uploads :])
     figures.tell(given.json)

@@ -105,9 +105,14 @@ def event(stack: Stack, one: Uploaded, number: int) -> dict[str, object]:
             "eTag": one.etag,
             "contentLength": one.size_bytes,
             "blobType": "BlockBlob",
-            "url": f"{stack.blob_url}/landing/{one.name}",
+            "url": f"{azurite_url(stack)}/landing/{one.name}",
         },
     }
+
+
+def azurite_url(stack: Stack) -> str:
+    """Azurite's own blob endpoint, without the front that a laptop needs for events: those are delivered here."""
+    return f"https://{stack.address}:{AZURITE_BLOB_PORT}/{ACCOUNT}"
 
 
 def bare_inserts_s(stack: Stack, number: int) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
 from azure.storage.blob import BlobServiceClient, ExponentialRetry
 
 from functions.cloud.refusals import Service
@@ -16,6 +16,7 @@ STORE = Service(
     role="Storage Blob Data Contributor on the data account",
     patience="wait for the redelivery; check DATA_BLOB_ENDPOINT if it persists",
 )
+BEYOND_THE_END = 416  # also for any range of an empty blob
 STORAGE = "https://storage.azure.com/.default"
 
 
@@ -66,6 +67,10 @@ class AccountBlobs:
                 )
             except (ResourceModifiedError, ResourceNotFoundError):
                 return None
+            except HttpResponseError as problem:
+                if problem.status_code == BEYOND_THE_END:
+                    return b""
+                raise
 
     def copy(self, source: tuple[str, str], etag: str, *, to: tuple[str, str]) -> bool:
         """Copy Blob From URL, which is done when it answers; the store reads the source with this app's own token."""

@@ -1,14 +1,15 @@
 """What a job trains on never changes under it: admitted content is kept once per blob version."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import PurePosixPath
 
 from functions.errors import Poison
 from functions.loops import Loop
-from functions.ports import Blobs
-from functions.retraining.admission import Admit, Quarantine, Supersede, Verdict
+from functions.ports import BlobFacts, Blobs
+from functions.retraining.admission import Admit, Quarantine, Supersede, Verdict, judge
 from functions.retraining.content import WHOLE_BYTES, is_read, look_into
 from functions.retraining.ledger import Upload
 from functions.retraining.schema import check
@@ -28,16 +29,24 @@ def kept_as(loop: Loop, upload: Upload) -> str:
 def examine(blobs: Blobs, loop: Loop, upload: Upload) -> Verdict:
     """Look into one version of a blob, and keep its content if it is sound.
 
-    A small file is read once, and what was read is what is checked and kept. A large one is copied by the store, and
-    ranges of it are read; one that the loop takes without a look is only copied. Each request is for this version.
+    A file that is said to be small is read at once: that answers whether this version is there, and how large it is,
+    and what was read is what is checked and kept. Of others the store is asked first; a large one is copied by the
+    store, and ranges of it are read; one that the loop takes without a look is only copied.
     """
-    whole = upload.size_bytes <= WHOLE_BYTES and is_read(upload.blob, loop.data)
     try:
-        return _whole(blobs, loop, upload) if whole else _copied(blobs, loop, upload)
+        if 0 < upload.size_bytes <= WHOLE_BYTES and is_read(upload.blob, loop.data):
+            content = reader(blobs, loop, upload)(0, WHOLE_BYTES + 1)
+            if 0 < len(content) <= WHOLE_BYTES:
+                return _whole(blobs, loop, replace(upload, size_bytes=len(content)), content)
+        verdict = judge(upload, blobs.facts(loop.data.container, upload.blob), loop.data)
+        if isinstance(verdict, Admit):
+            return _copied(blobs, loop, replace(upload, size_bytes=verdict.size_bytes))
     except Poison as problem:
         return Quarantine(problem.why, fix=problem.fix, code=problem.code)
     except Overwritten:
-        return Supersede("it was overwritten or deleted while it was looked at")
+        gone = judge(upload, blobs.facts(loop.data.container, upload.blob), loop.data)
+        return gone if isinstance(gone, Supersede) else Supersede("it was not there while it was looked at")
+    return verdict
 
 
 def reader(blobs: Blobs, loop: Loop, upload: Upload) -> Callable[[int, int], bytes]:
@@ -56,8 +65,10 @@ def reader(blobs: Blobs, loop: Loop, upload: Upload) -> Callable[[int, int], byt
     return read
 
 
-def _whole(blobs: Blobs, loop: Loop, upload: Upload) -> Admit:
-    content = reader(blobs, loop, upload)(0, upload.size_bytes)
+def _whole(blobs: Blobs, loop: Loop, upload: Upload, content: bytes) -> Verdict:
+    verdict = judge(upload, BlobFacts(upload.blob, len(content), upload.etag), loop.data)
+    if not isinstance(verdict, Admit):
+        return verdict
     rows = _rows(loop, upload, partial(_slice, content))
     blobs.create(CONTAINER, kept_as(loop, upload), content)
     return Admit(upload.size_bytes, rows, sha256(content).hexdigest())

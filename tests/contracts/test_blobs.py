@@ -62,9 +62,14 @@ def test_a_version_is_read_in_ranges_until_it_is_overwritten(cloud: Cloud, uniqu
     assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=0, length=10) == b"0123456789"
     assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=3, length=4) == b"3456"
     assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=8, length=40) == b"89"
+    assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=10, length=40) == b""
     cloud.blobs.put(CONTAINER, unique, b"another version")
     assert cloud.blobs.read_version(CONTAINER, unique, facts.etag, offset=0, length=10) is None
     assert cloud.blobs.read_version(CONTAINER, f"{unique}-absent", facts.etag, offset=0, length=10) is None
+    cloud.blobs.put(CONTAINER, unique, b"")
+    empty = cloud.blobs.facts(CONTAINER, unique)
+    assert empty is not None
+    assert cloud.blobs.read_version(CONTAINER, unique, empty.etag, offset=0, length=10) == b""
 
 
 def test_a_version_is_copied_once_and_never_another_one_in_its_place(cloud: Cloud, unique: str) -> None:
