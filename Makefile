@@ -39,6 +39,15 @@ lock: .venv/.ready ## compile requirements.txt and requirements-dev.txt from pyp
 bench-burst: .venv/.ready ## 10,000 uploads with 20 % duplicates, from the first delivery to the job
 	@$(PY) -m bench.burst $(ARGS) $(if $(JSON),--json $(JSON))
 
+sim: .venv/.ready ## simulated days with faults everywhere (SEEDS=200 FIRST_SEED=0, or SEED=7 for one with its trace)
+	@$(PY) -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --first-seed $(or $(FIRST_SEED),0))
+
+sim-exhaustive: .venv/.ready ## every single fault and every pair of them, in small simulated stories
+	@$(PY) -m tests.sim --exhaustive
+
+sim-mutants: .venv/.ready ## how the simulation finds each planted fault
+	@$(PY) -m tests.sim --mutants
+
 bench-host: .venv/.ready ## the Functions host: start, first event, invocations a second
 	@$(PY) -m bench.host $(if $(JSON),--json $(JSON))
 
@@ -63,4 +72,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check format lock bench-burst bench-edge bench-host bench-plan bench-gate bench-loop-value setup clean
+.PHONY: help demo up test check format lock sim sim-exhaustive sim-mutants bench-burst bench-edge bench-host bench-plan bench-gate bench-loop-value setup clean

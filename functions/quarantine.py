@@ -51,9 +51,8 @@ def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison, about: st
     name = f"{entry}/{poison.code}/{digest}.json"
     body = {"code": poison.code, "what": poison.what, "why": poison.why, "fix": poison.fix, "at": at.isoformat()}
     document = json.dumps({**body, "original": data.decode("utf-8", "backslashreplace")}, indent=1).encode()
-    if not here.blobs.create(CONTAINER, name, document):
-        log.info("%s: %s was set aside before", entry, digest[:12])
-        return
+    # That it is there already does not mean that whoever wrote it came to tell of it
+    here.blobs.create(CONTAINER, name, document)
     reason = f"{poison.what}: {poison.why} ({poison.code})"
     subject, links = about or f"{entry}/{digest[:12]}", (f"quarantine/{name}",)
     record(here.rows, Entry(at, loop, "intake", subject, "Quarantine", reason, links))

@@ -20,17 +20,20 @@ METRICS = ("log_loss", "brier", "auc")
 def register(here: Cloud, loop: Loop, job: Stored, *, outcome: JobOutcome, report: Report | None, verdict: str) -> str:
     """Store the model's files where devices fetch them, then register them with their lineage in one request.
 
+    The job's row holds the one number that it may have, written by whoever saw the row unchanged: two instances never
+    register a job twice, whatever the registry's list leaves out.
+
     Returns:
         The version; after a crash the one that was registered before it.
 
     Raises:
-        Transient: Somebody took the version in between; the next try takes the next.
+        Transient: Somebody took the version in between, or judges the job too; the next try sees what it came to.
     """
-    existing = here.registry.versions(loop.name)
-    ours = [found.version for found in existing if found.lineage.get("job") == job.key]
-    if ours:
-        return ours[0]
-    version = str(max((int(found.version) for found in existing), default=0) + 1)
+    noted = str(job.row.get("version", ""))
+    there = here.registry.get(loop.name, noted) if noted else None
+    if there is not None and there.lineage.get("job") == job.key:
+        return noted
+    version = noted if noted and there is None else _next(here, loop, above=int(noted or 0))
     files = _files(here.blobs, outcome.outputs["model"])
     contents = _signed(here.signer, loop, version, files=files)
     while not _store(here.blobs, contents, folder := f"{loop.name}/{version}"):
@@ -39,11 +42,17 @@ def register(here: Cloud, loop: Loop, job: Stored, *, outcome: JobOutcome, repor
     facts = _lineage(loop, job, outcome=outcome, report=report, contents=contents)
     model = ModelVersion(loop.name, version, folder, {**facts, "verdict": verdict[:VERDICT_LIMIT]})
     # Written down first, so that the registration's event finds a job that says it made this version
-    here.rows.change(JOBS, loop.name, keys=[job.key], values={"version": version})
+    if not here.rows.replace(JOBS, loop.name, stored=job, row={**job.row, "version": version}):
+        why, fix = "its row changed meanwhile", "the next try sees what it came to"
+        raise Transient(f"{job.key} is judged by another instance too", why=why, fix=fix)
     if not here.registry.register(model):
         why = "somebody registered that version in the meantime"
         raise Transient(f"{loop.name}:{version} is taken", why=why, fix="the next try takes the next number")
     return version
+
+
+def _next(here: Cloud, loop: Loop, *, above: int) -> str:
+    return str(max([above, *(int(found.version) for found in here.registry.versions(loop.name))]) + 1)
 
 
 def unusable(blobs: Blobs, folder: str) -> str:

@@ -101,6 +101,14 @@ def test_an_order_given_twice_starts_one_job(workshop: Workshop) -> None:
     assert workshop.jobs() == [order.name]
 
 
+def test_an_order_resumed_after_another_model_became_champion_is_the_job_that_stands(workshop: Workshop) -> None:
+    order = workshop.order()
+    workshop.cloud.trainer.start(order)
+    workshop.cloud.trainer.start(replace(order, champion=f"{workshop.unique}/1"))
+    assert workshop.jobs() == [order.name]
+    workshop.end(order, JobOutcome("completed", {}))
+
+
 def test_a_job_runs_and_completes_with_its_outputs(workshop: Workshop) -> None:
     order = workshop.order()
     workshop.cloud.trainer.start(order)

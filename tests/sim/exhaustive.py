@@ -1,0 +1,102 @@
+"""Small stories, told again with every single fault at every call, and with every pair where something changes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from tests.fakes.cloud import FakeCloud
+from tests.sim import invariants
+from tests.sim.faults import CRASH_AFTER, DENIED, ERROR, KINDS, LOST, MEDDLED, OF_EFFECTS, Plan, Script, kinds
+from tests.sim.plant import GOOD, Plant, loop
+from tests.sim.story import Told, finish
+from tests.sim.workspace import BETTER, Workspace
+from tests.sim.world import HOUR, World
+
+PAIRED = (LOST, CRASH_AFTER, DENIED, ERROR, MEDDLED)  # to crash before a call is to crash after the one before it
+SETTLING = (0, 0.2, 12, 26, 38, 52)
+TIMERS = ("retrain_on_timer", "count_overlooked_on_timer", "judge_on_timer")
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A story without dice.
+
+    Args:
+        name: What happens.
+        tell: Tells it under a plan.
+        concerns: How the names of the invocations begin in which faults strike.
+    """
+
+    name: str
+    tell: Callable[[Plan], Told]
+    concerns: tuple[str, ...]
+
+    def singles(self, told: Told) -> Iterator[tuple[str, str]]:
+        """Every fault at every call of a telling."""
+        return ((place, kind) for place, operation in self._calls(told) for kind in kinds(operation))
+
+    def seconds(self, told: Told, first: str) -> Iterator[tuple[str, str]]:
+        """Every fault that matters at every later call that changes something."""
+        calls = list(self._calls(told))
+        after = next((n for n, (place, _) in enumerate(calls) if place == first), len(calls)) + 1
+        for place, operation in calls[after:]:
+            if changes(operation):
+                yield from ((place, kind) for kind in kinds(operation) if kind in PAIRED)
+
+    def _calls(self, told: Told) -> Iterator[tuple[str, str]]:
+        return (call for call in told.world.places if call[0].startswith(self.concerns))
+
+
+def changes(operation: str) -> bool:
+    """Whether a call may change something."""
+    return ERROR in KINDS.get(operation, OF_EFFECTS) and LOST in kinds(operation)
+
+
+def launch(plan: Plan) -> Told:
+    """Three files and a wish land while a timer looks five times; a job starts, and is not judged."""
+    told = _begin(plan, minutes=(600, 700))
+    for number, name in enumerate(("ewr/1.csv", "jfk/1.csv", "ewr/1.csv")):
+        told.world.scheduler.at(10.0 + 150 * number, lambda n=number, name=name: told.plant.upload(n, name, GOOD))  # type: ignore[misc] # bound now
+    told.world.scheduler.at(20.0, lambda: told.plant.drift("edge-1", 0))
+    told.world.every_timer([120, 300, 480, 660, 840], ("retrain_on_timer",))
+    told.world.every_timer([500], ("count_overlooked_on_timer",))
+    return finish(told, 1_800, SETTLING, TIMERS)
+
+
+def verdicts(plan: Plan) -> Told:
+    """Two jobs end at about the same time, and each is judged by its event and by a timer."""
+    told = _begin(plan, minutes=(60, 61))
+    for number in range(2):
+        told.world.scheduler.at(60.0 * number, lambda n=number: told.plant.upload(n, f"ewr/{n}.csv", GOOD))  # type: ignore[misc] # bound now
+    told.world.every_timer([30, 90], ("retrain_on_timer",))
+    told.world.every_timer([HOUR + 400, HOUR + 1_000], ("judge_on_timer",))
+    return finish(told, 2 * HOUR, SETTLING, TIMERS)
+
+
+def _begin(plan: Plan, *, minutes: tuple[float, float]) -> Told:
+    policy = {"at_least_files": 1, "quiet_for": "1 s", "cool_down": "0 s", "jobs_per_day": 3}
+    world = World(1, plan, loop(**policy), fake=FakeCloud())
+    told = Told(1, world, Plant(world), Workspace(world, (BETTER,), minutes))
+    invariants.watch(world)
+    return told
+
+
+SCENARIOS = (
+    Scenario("launch", launch, ("upload", "drift", "retrain", "count")),
+    Scenario("verdicts", verdicts, ("ended", "judge")),
+)
+
+
+def single_faults(scenario: Scenario) -> Iterator[tuple[dict[str, str], Told]]:
+    """The story under each single fault."""
+    for place, kind in scenario.singles(scenario.tell(Script())):
+        yield {place: kind}, scenario.tell(Script({place: kind}))
+
+
+def pairs(scenario: Scenario, *, part: int = 0, parts: int = 1) -> Iterator[tuple[dict[str, str], Told]]:
+    """The story under each pair of faults, or under each of a part of them."""
+    calls = [call for call in scenario.tell(Script()).world.places if changes(call[1])]
+    firsts = [(p, k) for p, op in calls for k in kinds(op) if k in PAIRED and p.startswith(scenario.concerns)]
+    for place, kind in firsts[part::parts]:
+        for other, second in scenario.seconds(scenario.tell(Script({place: kind})), place):
+            faults = {place: kind, other: second}
+            yield faults, scenario.tell(Script(faults))

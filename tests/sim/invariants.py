@@ -1,0 +1,193 @@
+"""What must hold, checked from stored data alone once things are quiet; what may never happen, after every step."""
+
+import json
+from collections import Counter
+from hashlib import sha256
+from typing import Any
+
+from functions.journal import entries
+from tests.sim.plant import BROKEN, EMPTY, GOOD, LOOP, STRANGER, Plant
+from tests.sim.workspace import BETTER, PLATFORM, WORSE, Workspace
+from tests.sim.world import DAY, World, need
+
+CONTAINERS = {"landing", "versions", "manifests", "azureml", "models", "quarantine"}
+VERDICTS = {"registered": "Register", "reject": "Reject", "giveup": "GiveUp", "retry": "TryAgain"}
+SKEW = 600.0  # seconds between two clocks at the most
+
+
+def watch(world: World) -> None:
+    """Look after every step."""
+    sealed_by: dict[object, str] = {}
+
+    def look(operation: str, arguments: tuple[Any, ...], answer: object) -> None:
+        run = world.running()
+        name = run.name if run else ""
+        if operation == "rows.replace" and arguments[0] == "generations" and answer:
+            row = arguments[-1]
+            if row.get("state") == "sealed":
+                sealed_by[row["number"]] = name
+            elif row.get("state") == "open":
+                world.seen["resumed by another"] += sealed_by.get(int(row["number"]) - 1) != name
+        if operation == "rows.replace" and not answer:
+            world.seen["lost a race"] += 1
+        if operation.startswith("blobs."):
+            place = arguments[-1] if operation == "blobs.copy" else arguments
+            need(place[0] in CONTAINERS, f"I8 {operation} in container {place[0]}")
+
+    world.watchers.append(look)
+
+
+def check(world: World, plant: Plant, workspace: Workspace) -> None:
+    """Every invariant of retraining and promotion, once things are quiet."""
+    manifests = _manifests(world)
+    _nothing_lost(world, plant, manifests)
+    _one_job_a_generation(world, plant, workspace, manifests)
+    _budget(workspace)
+    _judged(world, workspace)
+    _books(world, plant)
+    _told(world, workspace)
+    journal = entries(world.fake.rows, [LOOP])
+    once = Counter((entry.subject, entry.decision, entry.reason) for entry in journal)
+    need(all(count == 1 for count in once.values()), f"I7 a decision is written down twice: {once.most_common(1)}")
+    world.seen.update(entry.decision for entry in journal)
+
+
+def _manifests(world: World) -> dict[int, list[dict[str, Any]]]:
+    """Generation -> what it took."""
+    found = {}
+    for (container, name), data in world.fake.blobs.blobs.items():
+        if container == "manifests" and name.endswith("/new.json"):
+            found[int(name.split("/")[-2])] = json.loads(data)["blobs"]
+    return found
+
+
+def _nothing_lost(world: World, plant: Plant, manifests: dict[int, list[dict[str, Any]]]) -> None:
+    """I1: every version that was acknowledged, or lies there, is in one manifest, or said to be superseded or bad."""
+    taken = Counter((blob["name"], blob["etag"]) for blobs in manifests.values() for blob in blobs)
+    rows = {(row.row["blob"], row.row["etag"]): row.row for row in world.fake.rows.find("uploads", LOOP)}
+    for number, one in plant.landed.items():
+        if one.kind == STRANGER or not (number in plant.acknowledged or plant.current[one.name] == number):
+            continue
+        row = rows.get((one.name, one.etag))
+        need(row is not None, f"I1 upload {number} is in no row")
+        assert row is not None
+        expected = {"quarantined"} if one.kind in (EMPTY, BROKEN) else {"taken"}
+        if plant.current[one.name] != number:
+            expected.add("superseded")
+        state = "taken" if row["generation"] else str(row["state"])
+        need(state in expected, f"I1 upload {number} ({one.kind}) ends as {state}")
+        where = taken[one.name, one.etag]
+        need(where == (state == "taken"), f"I1 upload {number} is {state} and in {where} manifests")
+        world.seen[f"upload {state}"] += 1
+    need(all(count == 1 for count in taken.values()), "I2 an upload is in two manifests")
+    good = {(one.name, one.etag) for one in plant.landed.values() if one.kind == GOOD}
+    need(set(taken) <= good, "I1 a manifest names what nobody uploaded")
+
+
+def _one_job_a_generation(
+    world: World, plant: Plant, workspace: Workspace, manifests: dict[int, list[dict[str, Any]]]
+) -> None:
+    """I2: one job a generation; what it trains on is what its manifest says."""
+    fake = world.fake
+    started = [name for _, name in workspace.started]
+    need(len(started) == len(set(started)), "I2 a job was started twice")
+    attempts = sorted((int(order.lineage["generation"]), order.attempt) for order in workspace.orders.values())
+    need(len(attempts) == len(set(attempts)), f"I2 two jobs of one generation: {started}")
+    need({number for number, _ in attempts} == set(manifests), "I2 generations without a job, or jobs without one")
+    failed = {int(o.lineage["generation"]) for o in workspace.orders.values() if workspace.ends[o.name] in PLATFORM}
+    again = {number for number, attempt in attempts if attempt > 1}
+    first = {number for number, attempt in attempts if attempt == 1}
+    need(again <= failed & first, f"I2 a job is started once more that the platform did not fail: {again - failed}")
+    rows = {row.key: row.row for row in fake.rows.find("jobs", LOOP)}
+    need(set(rows) == set(started), f"I2 jobs {set(started) ^ set(rows)} are not written down, or not started")
+    for name, order in workspace.orders.items():
+        data = fake.blobs.read("manifests", f"{order.training_set}/manifest.json")
+        need(data, f"I2 {name} has no training set")
+        assert data is not None
+        need(sha256(data).hexdigest() == order.lineage["training_set_sha256"], f"I2 {name} trains on something else")
+        listed = json.loads(data)["blobs"]
+        new = {blob["name"] for blob in manifests[int(order.lineage["generation"])]}
+        need({blob["name"] for blob in listed} >= new, f"I2 {name} leaves out what is new")
+        for blob in listed:
+            kept = fake.blobs.read("versions", f"{LOOP}/{blob['path']}")
+            uploaded = plant.content.get((blob["name"], blob["etag"]))
+            need(kept is not None and kept == uploaded, f"I2 {name}: {blob['name']} is not what its manifest says")
+
+
+def _budget(workspace: Workspace) -> None:
+    """I3: jobs in any 24 hours, by the world's clock."""
+    times = sorted(at for at, _ in workspace.started)
+    for first in times:
+        inside = [at for at in times if first <= at < first + DAY - SKEW]
+        need(len(inside) <= workspace.most_jobs, f"I3 {len(inside)} jobs within a day, {workspace.most_jobs} allowed")
+
+
+def _judged(world: World, workspace: Workspace) -> None:
+    """Every job ends in one verdict, the right one; a model is registered once, and is the one that its row names."""
+    fake = world.fake
+    ours = [model for model in fake.registry.models.values() if "job" in model.lineage]
+    by_job = Counter(model.lineage["job"] for model in ours)
+    need(all(count == 1 for count in by_job.values()), "P1 a job's model is registered twice")
+    for stored in fake.rows.find("jobs", LOOP):
+        end, state = workspace.ends[stored.key], str(stored.row["state"])
+        expected = {BETTER: {"registered"}, WORSE: {"reject", "registered"}}.get(end, {"giveup"})
+        if end in PLATFORM and workspace.orders[stored.key].attempt == 1:
+            expected = {"retry"}
+            need(f"{stored.key}-r2" in workspace.orders, f"P2 {stored.key} is to be started once more, and is not")
+        need(state in expected, f"P2 {stored.key}, {end}, is {state}")
+        need(by_job[stored.key] == (state == "registered"), f"P1 {stored.key} is {state}, models: {by_job[stored.key]}")
+    for model in ours:
+        row = fake.rows.get("jobs", LOOP, model.lineage["job"])
+        assert row is not None
+        need(row.row.get("version") == model.version, f"P3 {model.version} is registered, its job's row names another")
+        listed = fake.blobs.read("models", f"{model.folder}/files.json") or b""
+        need(sha256(listed).hexdigest() == model.lineage["sha256"], f"P4 the files of {model.version} are not its own")
+        onnx = fake.blobs.read("models", f"{model.folder}/model.onnx")
+        need(onnx == f"onnx of {model.lineage['job']}".encode(), f"P4 {model.version} has another job's model")
+
+
+def _books(world: World, plant: Plant) -> None:
+    """I7: what was acknowledged and is not ours to train on is in quarantine, once, journalled and announced."""
+    fake = world.fake
+    need(plant.acknowledged >= plant.sent, f"I7 events {plant.sent - plant.acknowledged} were never acknowledged")
+    poison = {number for number, one in plant.landed.items() if one.kind == STRANGER and number in plant.sent}
+    kept = [name for container, name in fake.blobs.blobs if container == "quarantine"]
+    strangers = [name for name in kept if "/BLOB_SITE/" in name]
+    need(len(strangers) >= len(poison), f"I7 {len(poison)} poison events, {len(strangers)} in quarantine")
+    told = {str(event.model_dump().get("stored_as", "")) for event in fake.announcer.announced.values()}
+    linked = {link for entry in entries(fake.rows, [LOOP, "-"]) for link in entry.links}
+    bad = {(str(row.row["blob"]), str(row.row["etag"])) for row in fake.rows.find("uploads", LOOP, state="quarantined")}
+    for name in kept:
+        original = json.loads(json.loads(fake.blobs.blobs["quarantine", name])["original"])
+        if "etag" in original and (original["blob"], original["etag"]) not in bad:
+            continue  # whoever set it aside died, and then it was overwritten: it is superseded
+        need(f"quarantine/{name}" in told, f"I7 nobody was told of {name}")
+        need(f"quarantine/{name}" in linked, f"I7 {name} is not in the journal")
+    wishes = {(str(row.row["device"]), int(str(row.row["version"]))) for row in fake.rows.find("requests", LOOP)}
+    need(wishes >= plant.asked, "I7 a wish of drift was acknowledged and is not there")
+    answered = {row.key for row in fake.rows.find("requests", LOOP, state=1)}
+    by = [key for (_, name), data in fake.blobs.blobs.items() if name.endswith("/new.json") for key in _requests(data)]
+    need(answered == set(by), "I7 a wish of drift is marked as answered, and no generation answers it, or the reverse")
+    need(len(by) == len(set(by)), "I7 two generations answer one wish")
+
+
+def _requests(data: bytes) -> list[str]:
+    found: list[str] = json.loads(data)["requests"]
+    return found
+
+
+def _told(world: World, workspace: Workspace) -> None:
+    """Every launch and every rejection is in the journal and was announced."""
+    fake = world.fake
+    decided = {(entry.decision, name) for entry in entries(fake.rows, [LOOP]) for name in (entry.subject, *entry.links)}
+    once = Counter((type(event).__name__, event.model_dump_json()) for event in fake.announcer.announced.values())
+    need(all(count == 1 for count in once.values()), f"I7 the same is announced as two events: {once.most_common(1)}")
+    kinds = [(type(event).__name__, getattr(event, "job", "")) for event in fake.announcer.announced.values()]
+    for stored in fake.rows.find("jobs", LOOP):
+        launch = "Retry" if workspace.orders[stored.key].attempt > 1 else "Launch"
+        need((launch, stored.key) in decided, f"I7 the launch of {stored.key} is not in the journal")
+        need(("TrainingLaunched", stored.key) in kinds, f"I7 nobody was told of {stored.key}")
+        verdict = VERDICTS[str(stored.row["state"])]
+        need((verdict, stored.key) in decided, f"I7 the {verdict} of {stored.key} is not in the journal")
+        if verdict in ("Reject", "GiveUp"):
+            need(("ModelRejected", stored.key) in kinds, f"I7 nobody was told that {stored.key} was rejected")

@@ -1,0 +1,224 @@
+"""Faults planted in the handlers: each must be found, or the simulation looks at nothing."""
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FunctionType
+
+from functions import quarantine, wishes
+from functions.promotion import decide as verdicts
+from functions.promotion import perform as promotion
+from functions.promotion import trigger as promoting
+from functions.retraining import admission, job, ledger, versions
+from functions.retraining import decide as policy
+from functions.retraining import perform as retraining
+from functions.retraining import trigger as retrain
+from tests.sim.exhaustive import SCENARIOS, pairs, single_faults
+from tests.sim.story import Told, tell
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A mistake in one function.
+
+    Args:
+        name: The mistake, in words.
+        function: Where it is planted.
+        old: A part of the function's source.
+        new: What stands there instead.
+        seed: One that finds it, tried first; None for one that only the exhaustive pass finds.
+    """
+
+    name: str
+    function: Callable[..., object]
+    old: str
+    new: str
+    seed: int | None = 0
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """Run with the mistake: the function's code is replaced, so that everyone who imported it makes it."""
+        source = textwrap.dedent(inspect.getsource(self.function))
+        source = source[source.index("def ") :]  # without decorators
+        assert self.old in source, f"mutant {self.name!r}: {self.old!r} is not in {self.function.__qualname__} any more"
+        function = self.function
+        assert isinstance(function, FunctionType)
+        namespace = dict(function.__globals__)
+        code = compile(source.replace(self.old, self.new, 1), f"<mutant: {self.name}>", "exec", dont_inherit=True)
+        exec(code, namespace)  # noqa: S102 # the source is this repository's, with one part replaced
+        changed = namespace[function.__name__]
+        assert isinstance(changed, FunctionType)
+        healthy = function.__code__
+        function.__code__ = changed.__code__
+        try:
+            yield
+        finally:
+            function.__code__ = healthy
+
+
+def _plain(trigger: object) -> Callable[..., object]:
+    """The function behind a trigger's decorator."""
+    found: Callable[..., object] = trigger._function.get_user_function()  # type: ignore[attr-defined] # a FunctionBuilder
+    return found
+
+
+OPEN_NEXT = "    here.rows.replace(GENERATIONS, loop.name, stored=sealed, row=opened(number + 1))\n"
+START = "    _start(here, loop, seen, order, now=now)\n"
+MUTANTS = (
+    Mutant("an upload's key leaves out the eTag", ledger._key, "\\n{etag}", ""),
+    Mutant(
+        "an upload's key is the event's id",
+        _plain(retrain.count_upload_on_blob_created),
+        "count(here.rows, loop, admit(upload, loop, now))",
+        'count(here.rows, loop, __import__("dataclasses").replace(admit(upload, loop, now), key=message.id))',
+    ),
+    Mutant("the event's size is believed", admission.judge, "Admit(facts.size_bytes)", "Admit(upload.size_bytes)"),
+    Mutant(
+        "whatever lies there now is kept, not the version that was counted",
+        versions.reader,
+        "blobs.read_version(loop.data.container, upload.blob, upload.etag, offset=offset, length=length)",
+        "blobs.read(loop.data.container, upload.blob)",
+    ),
+    Mutant(
+        "a job is counted from before it began",
+        retraining._started,
+        "here.now()",
+        "here.now() - __import__('datetime').timedelta(hours=2)",
+    ),
+    Mutant("the listing finds nothing", ledger.overlooked, "if upload.key not in known", "if False"),
+    Mutant(
+        "the listing knows blobs by name",
+        ledger.overlooked,
+        "[upload for upload in found if upload.key not in known]",
+        '[one for one in found if one.blob not in {s.row["blob"] for s in rows.find(UPLOADS, loop.name)}]',
+    ),
+    Mutant(
+        "poison is raised, not set aside",
+        quarantine.acknowledging.__wrapped__,  # type: ignore[attr-defined] # the function of a context manager
+        "set_aside(here, entry, original(message), poison=poison)",
+        "raise poison",
+    ),
+    Mutant(
+        "what was set aside before is not told of again",
+        quarantine.set_aside,
+        "    here.blobs.create(CONTAINER, name, document)",
+        "    if not here.blobs.create(CONTAINER, name, document):\n        return\n   ",
+    ),
+    Mutant("a wish of drift is known by its device", wishes.ask_for_drift, "\\n{drift.version}", ""),
+    Mutant(
+        "the next generation is opened before the job exists",
+        retraining._finish,
+        START,
+        f"{OPEN_NEXT}{START}",
+    ),
+    Mutant(
+        "rows are marked before the manifest is written",
+        retraining._finish,
+        "    manifest = job.write_manifest(",
+        '    ledger.take(here.rows, loop, [str(b["key"]) for b in wanted.blobs], generation=number)\n'
+        "    manifest = job.write_manifest(",
+    ),
+    Mutant("a manifest is written over", job._write_once, "blobs.create(", "blobs.put("),
+    Mutant(
+        "a manifest is not read back",
+        job._write_once,
+        "return _existing(blobs, name)",
+        "return json.dumps(document, indent=1, sort_keys=True).encode()",
+    ),
+    Mutant(
+        "a row that is there is taken for another's work",
+        retraining._started,
+        "    here.rows.insert(JOBS, loop.name, order.name, row={**row",
+        "    if not here.rows.insert(JOBS, loop.name, order.name, row={**row, 'pipeline': order.pipeline}):\n"
+        "        return\n"
+        "    here.rows.insert(JOBS, loop.name, order.name, row={**row",
+    ),
+    Mutant(
+        "all pending rows are marked, not the manifest's",
+        retraining._finish,
+        '[str(blob["key"]) for blob in manifest.blobs]',
+        "[upload.key for upload in ledger.pending(here.rows, loop)]",
+    ),
+    Mutant(
+        "all waiting wishes are answered, not the manifest's",
+        retraining._finish,
+        "wishes.answer(here.rows, loop, manifest.requests)",
+        "wishes.answer(here.rows, loop, [wish.key for wish in wishes.waiting(here.rows, loop)])",
+    ),
+    Mutant("what only landed is trained on", ledger.pending, "ADMITTED", "LANDED"),
+    Mutant(
+        "held rows are dropped",
+        retraining.perform,
+        "            kind, subject =",
+        "            if isinstance(decision, HoldForBudget):\n"
+        "                ledger.take(here.rows, loop, [u.key for u in ledger.pending(here.rows, loop)], generation=9)\n"
+        "            kind, subject =",
+    ),
+    Mutant("the budget allows one job more", policy._held, ">= policy.jobs_per_day", "> policy.jobs_per_day"),
+    Mutant(
+        "the budget counts calendar days",
+        policy._held,
+        "now - job.launched_at < DAY",
+        "now.date() == job.launched_at.date()",
+    ),
+    Mutant(
+        "a job's name has the time in it",
+        retraining._finish,
+        START,
+        '    order = __import__("dataclasses").replace(order, name=f"{order.name[:-4]}{now:%M%S}")\n' + START,
+    ),
+    Mutant(
+        "the launch is announced under a new id each time", retraining._started, "id=order.name", "id=str(here.now())"
+    ),
+    Mutant("run events alone end jobs", promoting._judge, "run in (None, job.key)", "run == job.key"),
+    Mutant("a job that vanished is waited for", verdicts.decide, '== "running"', 'in ("running", "missing")'),
+    Mutant(
+        "a version of our job's is not found again",
+        promotion._register,
+        'found.lineage.get("job") == seen.job.key',
+        "False",
+    ),
+    Mutant(
+        "a job is closed before its model is registered",
+        promotion.perform,
+        "            version = _register(",
+        '            _close(here, loop, seen, state="registered")\n            version = _register(',
+    ),
+    Mutant("other files under a version are taken for ours", promotion._store, "== data", "is not None"),
+    Mutant(
+        "a registration that is refused is taken for done",
+        promotion._register,
+        "if not here.registry.register(ModelVersion(loop.name, version, folder, lineage)):",
+        "if not (here.registry.register(ModelVersion(loop.name, version, folder, lineage)) or True):",
+    ),
+    Mutant(
+        "a rejection is not announced",
+        promotion.perform,
+        'here.announcer.announce(event, subject=seen.job.key, id=f"{seen.job.key}-rejected")',
+        "pass",
+    ),
+)
+
+
+def find(mutant: Mutant, *, seeds: int = 150) -> str | None:
+    """Run with a planted fault until an invariant breaks.
+
+    Returns:
+        What found it; None if nothing did.
+    """
+    with mutant.planted():
+        for found, told in _tellings(mutant, seeds):
+            if told.problem:
+                return f"{found}: {told.problem}"
+    return None
+
+
+def _tellings(mutant: Mutant, seeds: int) -> Iterator[tuple[str, Told]]:
+    for seed in () if mutant.seed is None else (mutant.seed, *range(seeds)):
+        yield f"seed {seed}", tell(seed)
+    for every in (single_faults, pairs):
+        for scenario in SCENARIOS:
+            for faults, told in every(scenario):
+                yield f"{scenario.name}, {faults}", told
