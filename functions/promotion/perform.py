@@ -1,13 +1,14 @@
 """Look at a job's outcome; carry out a promotion decision. Every step may happen twice."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from functions.errors import Poison
+from functions.errors import Poison, Transient
 from functions.events import ModelRejected
 from functions.journal import Entry, record
 from functions.loops import Loop
-from functions.ports import JobOutcome, Stored
+from functions.ports import JobOutcome, Row, Stored
 from functions.promotion.aftermath import Stop, TryAgain
 from functions.promotion.decide import Decision, GiveUp, Register, Reject, Wait
 from functions.promotion.register import JOBS, OUTPUTS, register, unusable
@@ -15,6 +16,10 @@ from functions.promotion.report import Report, read
 from functions.wiring import Cloud
 
 STARTED = "started"
+
+type Verdict = Register | Reject | GiveUp | TryAgain | Stop
+
+VERDICTS: Mapping[str, type[Verdict]] = {kind.__name__: kind for kind in (Register, Reject, GiveUp, TryAgain, Stop)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,31 @@ def _champion(here: Cloud, loop: Loop) -> str:
 
 def perform(decision: Decision | TryAgain | Stop, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
     """Register the model, or write down why not."""
-    match decision:
+    if not isinstance(decision, Wait):
+        verdict, seen = _claim(decision, here, loop, seen)
+        _carry_out(verdict, here, loop, seen=seen, now=now)
+
+
+def _claim(decision: Verdict, here: Cloud, loop: Loop, seen: Look) -> tuple[Verdict, Look]:
+    """Write the verdict into the job's row before anything follows from it: of two instances, or tries, one decides.
+
+    What a later look would say may be another: once the job's own model is champion, it beats nobody.
+    """
+    row = seen.job.row
+    noted = VERDICTS.get(str(row.get("verdict", "")))
+    if noted is not None and (seen.report is not None or noted is not Register):
+        return noted(str(row["because"])), seen
+    wanted: Row = {**row, "verdict": type(decision).__name__, "because": decision.reason[:30_000]}
+    if here.rows.replace(JOBS, loop.name, stored=seen.job, row=wanted):
+        job = here.rows.get(JOBS, loop.name, seen.job.key)
+        if job is not None and job.row == wanted:
+            return decision, replace(seen, job=job)
+    why, fix = "its row changed meanwhile", "the next try sees what it came to"
+    raise Transient(f"{seen.job.key} is judged by another instance too", why=why, fix=fix)
+
+
+def _carry_out(verdict: Verdict, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
+    match verdict:
         case Register(reason=reason):
             version = register(here, loop, seen.job, outcome=seen.outcome, report=seen.report, verdict=reason)
             links = (f"{loop.name}:{version}", seen.generation)
@@ -84,16 +113,14 @@ def perform(decision: Decision | TryAgain | Stop, here: Cloud, loop: Loop, *, se
             _close(here, loop, seen, state="retry", now=now)
         case Stop(reason=reason):
             here.trainer.cancel(seen.job.key)
-            perform(GiveUp(reason), here, loop, seen=seen, now=now)
+            _carry_out(GiveUp(reason), here, loop, seen=seen, now=now)
         case Reject(reason=reason) | GiveUp(reason=reason):
             why = f"{reason} ({seen.problem})" if seen.problem else reason
             event = ModelRejected(loop=loop.name, job=seen.job.key, reason=why)
             here.announcer.announce(event, subject=seen.job.key, id=f"{seen.job.key}-rejected")
-            entry = Entry(now, loop.name, "promotion", seen.job.key, type(decision).__name__, why, (seen.generation,))
+            entry = Entry(now, loop.name, "promotion", seen.job.key, type(verdict).__name__, why, (seen.generation,))
             record(here.rows, entry)
-            _close(here, loop, seen, state=type(decision).__name__.casefold(), now=now)
-        case Wait():
-            pass
+            _close(here, loop, seen, state=type(verdict).__name__.casefold(), now=now)
 
 
 def _close(here: Cloud, loop: Loop, seen: Look, *, state: str, now: datetime) -> None:

@@ -103,10 +103,6 @@ def _order(here: Cloud, loop: Loop, manifest: job.Manifest, *, attempt: int = 1)
 
 def _started(here: Cloud, loop: Loop, manifest: job.Manifest, order: JobOrder) -> None:
     best = order.champion.rpartition("/")[2] if order.champion else ""
-    at = here.now()  # however long the start took: a budget that counts a job from before it began is exceeded
-    row: Row = {"generation": manifest.generation, "state": STARTED, "launched_at": at, "champion": best}
-    how: Row = {"pipeline": order.pipeline, "attempt": order.attempt, "described": order.attempt > 1}
-    here.rows.insert(JOBS, loop.name, order.name, row={**row, **how})
     event = TrainingLaunched(
         loop=loop.name,
         generation=manifest.generation,
@@ -115,7 +111,11 @@ def _started(here: Cloud, loop: Loop, manifest: job.Manifest, order: JobOrder) -
         files=len(manifest.blobs),
         reason=manifest.reason,
     )
-    here.announcer.announce(event, subject=order.name, id=order.name)
+    here.announcer.announce(event, subject=order.name, id=order.name)  # before the row, which ends a second attempt
+    at = here.now()  # however long the start took: a budget that counts a job from before it began is exceeded
+    row: Row = {"generation": manifest.generation, "state": STARTED, "launched_at": at, "champion": best}
+    how: Row = {"pipeline": order.pipeline, "attempt": order.attempt, "described": order.attempt > 1}
+    here.rows.insert(JOBS, loop.name, order.name, row={**row, **how})
 
 
 def _note(here: Cloud, loop: Loop, seen: Look, *, kind: str, reason: str, now: datetime) -> None:

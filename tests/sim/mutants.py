@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import FunctionType
 
 from functions import quarantine, wishes
-from functions.promotion import decide as verdicts
+from functions.promotion import aftermath, register
 from functions.promotion import perform as promotion
 from functions.promotion import trigger as promoting
 from functions.retraining import admission, job, ledger, versions
@@ -103,8 +103,8 @@ MUTANTS = (
     Mutant(
         "what was set aside before is not told of again",
         quarantine.set_aside,
-        "    here.blobs.create(CONTAINER, name, document)",
-        "    if not here.blobs.create(CONTAINER, name, document):\n        return\n   ",
+        "    here.blobs.create(CONTAINER, name, document)\n",
+        "    if not here.blobs.create(CONTAINER, name, document):\n        return\n",
     ),
     Mutant("a wish of drift is known by its device", wishes.ask_for_drift, "\\n{drift.version}", ""),
     Mutant(
@@ -128,12 +128,19 @@ MUTANTS = (
         "return json.dumps(document, indent=1, sort_keys=True).encode()",
     ),
     Mutant(
-        "a row that is there is taken for another's work",
+        "a job that is written down is taken for a launch that was finished",
+        retraining._finish,
+        "    _started(here, loop, manifest, order)\n",
+        "    if here.rows.get(JOBS, loop.name, order.name):\n        return\n"
+        "    _started(here, loop, manifest, order)\n",
+    ),
+    Mutant(
+        "a second attempt is written down before it is announced",
         retraining._started,
-        "    here.rows.insert(JOBS, loop.name, order.name, row={**row",
-        "    if not here.rows.insert(JOBS, loop.name, order.name, row={**row, 'pipeline': order.pipeline}):\n"
-        "        return\n"
-        "    here.rows.insert(JOBS, loop.name, order.name, row={**row",
+        "    event = TrainingLaunched(",
+        '    here.rows.insert(JOBS, loop.name, order.name, row={"generation": manifest.generation, "state": STARTED,'
+        ' "launched_at": here.now(), "champion": best, "attempt": order.attempt, "described": True})\n'
+        "    event = TrainingLaunched(",
     ),
     Mutant(
         "all pending rows are marked, not the manifest's",
@@ -173,29 +180,36 @@ MUTANTS = (
         "the launch is announced under a new id each time", retraining._started, "id=order.name", "id=str(here.now())"
     ),
     Mutant("run events alone end jobs", promoting._judge, "run in (None, job.key)", "run == job.key"),
-    Mutant("a job that vanished is waited for", verdicts.decide, '== "running"', 'in ("running", "missing")'),
+    Mutant("a job that vanished is waited for", aftermath.aftermath, '"failed" | "missing" if', '"failed" if'),
+    Mutant("a job is started once more for ever", aftermath.aftermath, "if attempt == 1", "if attempt"),
     Mutant(
         "a version of our job's is not found again",
-        promotion._register,
-        'found.lineage.get("job") == seen.job.key',
-        "False",
+        register.register,
+        'if there is not None and there.lineage.get("job") == job.key',
+        "if False",
     ),
     Mutant(
         "a job is closed before its model is registered",
-        promotion.perform,
-        "            version = _register(",
-        '            _close(here, loop, seen, state="registered")\n            version = _register(',
+        promotion._carry_out,
+        "            version = register(",
+        '            _close(here, loop, seen, state="registered", now=now)\n            version = register(',
     ),
-    Mutant("other files under a version are taken for ours", promotion._store, "== data", "is not None"),
+    Mutant(
+        "two instances may judge differently",
+        promotion._claim,
+        "    if here.rows.replace(JOBS, loop.name, stored=seen.job, row=wanted):",
+        "    return decision, seen\n    if here.rows.replace(JOBS, loop.name, stored=seen.job, row=wanted):",
+    ),
+    Mutant("other files under a version are taken for ours", register._store, "== data", "is not None"),
     Mutant(
         "a registration that is refused is taken for done",
-        promotion._register,
-        "if not here.registry.register(ModelVersion(loop.name, version, folder, lineage)):",
-        "if not (here.registry.register(ModelVersion(loop.name, version, folder, lineage)) or True):",
+        register.register,
+        "if not here.registry.register(model):",
+        "if not here.registry.register(model) and not model:",
     ),
     Mutant(
         "a rejection is not announced",
-        promotion.perform,
+        promotion._carry_out,
         'here.announcer.announce(event, subject=seen.job.key, id=f"{seen.job.key}-rejected")',
         "pass",
     ),

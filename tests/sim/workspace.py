@@ -139,13 +139,15 @@ def outputs(order: JobOrder, end: str) -> dict[str, bytes]:
 
 def _report(end: str, *, first: bool) -> dict[str, object]:
     loss = {BETTER: 0.45, WORSE: 0.65, "no number": float("nan")}.get(end, 0.45)
-    days = [f"2026-02-{day:02}" for day in range(1, 11)]
-    champion = {"log_loss": 0.5, "by_day": {day: {"rows": 50, "log_loss": 0.5} for day in days}}
-    by_day = {day: {"rows": 50, "log_loss": loss + 0.001 * n} for n, day in enumerate(days)}
-    challenger = {"log_loss": loss + 0.0045, "by_day": by_day}
     return {
         "rows": 500,
         "baseline": {"log_loss": 0.6},
-        "challenger": challenger,
-        "champion": None if first else champion,
+        "challenger": _score(loss, step=0.001),
+        "champion": None if first else _score(0.5, step=0.0),
     }
+
+
+def _score(loss: float, *, step: float) -> dict[str, object]:
+    by_day = {f"2026-02-{day:02}": {"rows": 50, "log_loss": loss + step * day} for day in range(1, 11)}
+    sites = {site: {"rows": 150, "log_loss": loss} for site in ("ewr", "jfk", "lga")}
+    return {"log_loss": loss + 5.5 * step, "by_day": by_day, "by_segment": sites, "latency_ms": 1.0}
