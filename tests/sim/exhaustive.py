@@ -1,7 +1,8 @@
 """Small stories, told again with every single fault at every call, and with every pair where something changes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tests.fakes.cloud import FakeCloud
 from tests.sim import invariants
@@ -53,36 +54,50 @@ def changes(operation: str) -> bool:
 
 def launch(plan: Plan) -> Told:
     """Three files and a wish land while a timer looks five times; a job starts, and is not judged."""
-    told = _begin(plan, minutes=(600, 700))
-    for number, name in enumerate(("ewr/1.csv", "jfk/1.csv", "ewr/1.csv")):
-        told.world.scheduler.at(10.0 + 150 * number, lambda n=number, name=name: told.plant.upload(n, name, GOOD))  # type: ignore[misc] # bound now
+    told = _begin(1, plan, (BETTER,), minutes=(600, 700))
+    _upload(told, {0: (10.0, "ewr/1.csv"), 1: (70.0, "jfk/1.csv"), 2: (145.0, "ewr/1.csv")})
     told.world.scheduler.at(20.0, lambda: told.plant.drift("edge-1", 0))
     told.world.every_timer([120, 300, 480, 660, 840], ("retrain_on_timer",))
     told.world.every_timer([500], ("count_overlooked_on_timer",))
     return finish(told, 1_800, SETTLING, TIMERS)
 
 
-def verdicts(plan: Plan) -> Told:
+def verdicts(plan: Plan, seed: int = 1) -> Told:
     """Two jobs end at about the same time, and each is judged by its event and by a timer."""
-    told = _begin(plan, minutes=(60, 61))
-    for number in range(2):
-        told.world.scheduler.at(60.0 * number, lambda n=number: told.plant.upload(n, f"ewr/{n}.csv", GOOD))  # type: ignore[misc] # bound now
-    told.world.every_timer([30, 90], ("retrain_on_timer",))
-    told.world.every_timer([HOUR + 400, HOUR + 1_000], ("judge_on_timer",))
+    told = _begin(seed, plan, (BETTER,), minutes=(60, 61))
+    told.workspace.round_s = 2_000
+    _upload(told, {0: (0.0, "ewr/0.csv"), 1: (52.0, "ewr/1.csv")})
+    told.world.every_timer([30, 76], ("retrain_on_timer",))
+    told.world.every_timer([4_300, 4_900], ("judge_on_timer",))
     return finish(told, 2 * HOUR, SETTLING, TIMERS)
 
 
-def _begin(plan: Plan, *, minutes: tuple[float, float]) -> Told:
+def second_attempt(plan: Plan) -> Told:
+    """The platform fails a job, and then its second attempt."""
+    told = _begin(1, plan, ("failed by the platform",), minutes=(10, 11))
+    _upload(told, {0: (0.0, "ewr/0.csv")})
+    told.world.every_timer([30, 1_000, 1_200, 1_400], ("retrain_on_timer",))
+    told.world.every_timer([900, 1_100, 2_000], ("judge_on_timer",))
+    return finish(told, HOUR, SETTLING, TIMERS)
+
+
+def _begin(seed: int, plan: Plan, ends: tuple[str, ...], *, minutes: tuple[float, float]) -> Told:
     policy = {"at_least_files": 1, "quiet_for": "1 s", "cool_down": "0 s", "jobs_per_day": 3}
-    world = World(1, plan, loop(**policy), fake=FakeCloud())
-    told = Told(1, world, Plant(world), Workspace(world, (BETTER,), minutes))
+    world = World(seed, plan, loop(**policy), fake=FakeCloud())
+    told = Told(seed, world, Plant(world), Workspace(world, ends, minutes))
     invariants.watch(world)
     return told
+
+
+def _upload(told: Told, files: Mapping[int, tuple[float, str]]) -> None:
+    for number, (when, name) in files.items():
+        told.world.scheduler.at(when, partial(told.plant.upload, number, name, GOOD))
 
 
 SCENARIOS = (
     Scenario("launch", launch, ("upload", "drift", "retrain", "count")),
     Scenario("verdicts", verdicts, ("ended", "judge")),
+    Scenario("second attempt", second_attempt, ("ended", "judge", "retrain")),
 )
 
 

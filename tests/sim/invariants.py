@@ -108,7 +108,7 @@ def _one_job_a_generation(
         listed = json.loads(data)["blobs"]
         new = {blob["name"] for blob in manifests[int(order.lineage["generation"])]}
         need({blob["name"] for blob in listed} >= new, f"I2 {name} leaves out what is new")
-        for blob in listed:
+        for blob in listed + manifests[int(order.lineage["generation"])]:
             kept = fake.blobs.read("versions", f"{LOOP}/{blob['path']}")
             uploaded = plant.content.get((blob["name"], blob["etag"]))
             need(kept is not None and kept == uploaded, f"I2 {name}: {blob['name']} is not what its manifest says")

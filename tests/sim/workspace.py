@@ -64,6 +64,7 @@ class Workspace:
 
     def __init__(self, world: World, ends: tuple[str, ...] = ENDS, minutes: tuple[float, float] = (5, 300)) -> None:
         self.world, self.possible, self.minutes = world, ends, minutes
+        self.round_s = 1.0  # jobs end at multiples of it
         self.ends: dict[str, str] = {}
         self.started: list[tuple[float, str]] = []
         self.most_jobs = world.loop.retrain.jobs_per_day
@@ -102,7 +103,8 @@ class Workspace:
         self.started.append((now, order.name))
         minutes = dice.between(*self.minutes, "minutes", order.lineage["generation"], order.attempt)
         if end != "hangs":
-            self.world.scheduler.at(now + 60 * minutes, lambda: self._end(order, end))
+            when = -(-(now + 60 * minutes) // self.round_s) * self.round_s
+            self.world.scheduler.at(when, lambda: self._end(order, end))
 
     def _end(self, order: JobOrder, end: str) -> None:
         fake, folder = self.world.fake, f"azureml/{order.name}"
