@@ -11,8 +11,8 @@ from functions import quarantine, wishes
 from functions.promotion import aftermath, register
 from functions.promotion import perform as promotion
 from functions.promotion import trigger as promoting
-from functions.retraining import admission, job, ledger, versions
 from functions.retraining import decide as policy
+from functions.retraining import job, ledger, versions
 from functions.retraining import perform as retraining
 from functions.retraining import trigger as retrain
 from tests.sim.exhaustive import SCENARIOS, single_faults
@@ -74,7 +74,12 @@ MUTANTS = (
         "count(here.rows, loop, admit(upload, loop, now))",
         'count(here.rows, loop, __import__("dataclasses").replace(admit(upload, loop, now), key=message.id))',
     ),
-    Mutant("the event's size is believed", admission.judge, "Admit(facts.size_bytes)", "Admit(upload.size_bytes)"),
+    Mutant(
+        "the event's size is believed",
+        versions.examine,
+        "reader(blobs, loop, upload)(0, WHOLE_BYTES + 1)",
+        "reader(blobs, loop, upload)(0, upload.size_bytes)",
+    ),
     Mutant(
         "whatever lies there now is kept, not the version that was counted",
         versions.reader,

@@ -100,8 +100,8 @@ class Instance:
         ports = [one.name for one in fields(FakeCloud) if one.name not in ("settings", "clock")]
         self.ports = {name: Faulty(world, name, world.fake) for name in ports}
 
-    def __getattr__(self, name: str) -> Faulty:
-        return self.ports[name]
+    def __getattr__(self, name: str) -> Faulty | None:
+        return None if getattr(self.world.fake, name) is None else self.ports[name]
 
     def now(self) -> datetime:
         return self.world.time(self.skew_s)
