@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,10 +53,9 @@ class Policy:
         about: For people.
         retrain: For retraining; None never trains again.
         drift: For drift; None watches nothing.
-        gate: For promotion.
-        promotes: "every" challenger unasked, those the gate finds "better", or those than which it would not find the
-            champion better: "not worse".
-        serves: Whether a model that serves has learnt "all" days, or not the "held-out" ones, as in the pipeline.
+        gate: For promotion; None promotes every challenger unasked.
+        serves: Whether a model that serves has learnt "all" days, as the pipeline's have, or is the one that it was
+            judged by, which has not learnt the "held-out" ones.
         watch: Whether somebody outside watches the share of late flights, and orders a job when it has moved.
         labels_after: Days until a flight's label is known; 1 is the night after.
     """
@@ -66,8 +64,7 @@ class Policy:
     about: str
     retrain: Retrain | None
     drift: DriftSettings | None = None
-    gate: Gate = LOOP.gate
-    promotes: Literal["every", "better", "not worse"] = "every"
+    gate: Gate | None = None
     serves: Learns = "all"
     watch: bool = False
     labels_after: int = 1
@@ -199,13 +196,12 @@ def _decide(
 
 
 def _promotes(known: Matrix, policy: Policy, champion: int, challenger: int, outcome: Outcome) -> bool:
-    if policy.promotes == "every":
+    if policy.gate is None:
         return True
-    pair = (champion, challenger) if policy.promotes == "better" else (challenger, champion)
-    report = report_of(known, *pair, judged_at=challenger)
+    report = report_of(known, champion, challenger, judged_at=challenger)
     verdict = judge_challenger(JobOutcome("completed"), report, policy.gate)
     outcome.verdicts.append(f"{type(verdict).__name__}: {verdict.reason}")
-    return isinstance(verdict, Register) == (policy.promotes == "better")
+    return isinstance(verdict, Register)
 
 
 def report_of(known: Matrix, champion: int, challenger: int, *, judged_at: int) -> Report:

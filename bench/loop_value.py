@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +25,15 @@ from bench.loop_picture import svg
 from bench.loop_plan import hindsight
 from bench.loop_replay import Policy, mean_loss, replay
 from functions.drift.policy import DriftSettings
-from functions.loops import Retrain
+from functions.loops import Gate, Retrain
 
 FIRST_MODELS = range(
     START, START + 13, 3
 )  # one year is one sample: other first days show how far a figure can be trusted
 DEFAULT = "both"
 WIDTH = 120
+UNLESS_WORSE = LOOP.gate.model_copy(update={"promote": "unless proven worse"})
+NO_LIMIT = UNLESS_WORSE.model_copy(update={"never_worse": []})
 EVERYTHING = DriftSettings(features=(), scores=False, window_rows=2_500, tolerance=0.2)
 
 
@@ -62,21 +63,23 @@ def policies() -> Iterator[Policy]:
     ours = (data, drift, both)
     yield from ours
     for one in ours:
-        yield gated(one, "gate", "with the gate", "better", "held-out")
-    yield gated(both, "held_out", "held-out days not learnt, no gate *", "every", "held-out")
-    yield gated(both, "gate_again", "gate, trained again on all days *", "better", "all")
-    yield gated(both, "unless_worse", "unless worse, trained again *", "not worse", "all")
+        yield other(one, "gate", "if proven better", gate=LOOP.gate)
+    for one in ours:
+        yield other(one, "unless_worse", "unless proven worse", gate=UNLESS_WORSE)
+    yield other(both, "unless_worse_no_limit", "unless proven worse, no limit by site", gate=NO_LIMIT)
+    yield other(both, "held_out", "held-out days not learnt, no gate *", serves="held-out")
+    yield other(
+        both, "gate_held_out", "held-out days not learnt, if proven better *", gate=LOOP.gate, serves="held-out"
+    )
     yield replace(both, name="both_labels_later", about="both, labels after 2 days", labels_after=2)
     yearly = retrain(cool_down=timedelta(days=366))
     yield Policy("labels", "ordered from outside, by late flights *", yearly, watch=True)
 
 
-def gated(
-    policy: Policy, name: str, about: str, promotes: Literal["every", "better", "not worse"], serves: Learns
-) -> Policy:
+def other(policy: Policy, name: str, about: str, *, gate: Gate | None = None, serves: Learns = "all") -> Policy:
     """The same policy with another way from job to champion."""
     long, told = f"{policy.name}_{name}", f"{policy.name}, {about}"
-    return replace(policy, name=long, about=told, promotes=promotes, serves=serves)
+    return replace(policy, name=long, about=told, gate=gate, serves=serves)
 
 
 @dataclass(frozen=True, slots=True)

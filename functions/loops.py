@@ -138,6 +138,7 @@ class Gate(Section):
     metric: Literal["log_loss", "brier"] = "log_loss"
     margin: Annotated[float, Field(ge=0, description="of the metric, per row")]
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    promote: Literal["if proven better", "unless proven worse"] = "if proven better"
     never_worse: Annotated[list[Limit], BeforeValidator(_several)] = []
     at_most_slower: Annotated[float, Field(ge=1, description="times the champion's latency")] | None = None
 

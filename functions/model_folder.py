@@ -10,6 +10,7 @@ from functions.ports import Blobs, ModelVersion, Signature, Signer
 
 CONTAINER = "models"
 FILES = ("model.onnx", "signature.json", "profile.json", "samples.json")
+JUDGED = ("judged/model.onnx", "judged/signature.json")  # beside them, for the next comparison; no device's
 LISTING, SIGNATURE = "files.json", "files.sig"
 
 

@@ -18,7 +18,7 @@ from training.lean import keep_out
 from training.losses import area_under_curve, brier_losses, log_losses
 from training.rows import Rows, read_rows
 from training.schema import read_schema
-from training.scoring import score
+from training.scoring import judged_by, score
 from training.signature import read_signature
 
 LOSSES = "losses.parquet"
@@ -38,6 +38,9 @@ def main() -> None:
 
 def evaluate(data: Path, model: Path, *, champion: Path | None, report: Path) -> None:
     """Write what each model costs on the held-out rows, in all, by day, by segment and by slice; and how fast it is.
+
+    A model that has learnt all days is judged by the twin in its folder that has not, as `judged_by` finds it; one
+    without a twin, of another maker perhaps, by itself. The time is always that of the model that serves.
 
     Raises:
         SystemExit: A model folder is not whole, or some score is not a number.
@@ -67,22 +70,25 @@ def evaluate(data: Path, model: Path, *, champion: Path | None, report: Path) ->
     (report / "report.json").write_text(json.dumps(summary, indent=1, allow_nan=False))
     print(f"log loss of {len(rows)} rows: always {share:.3f} costs {summary['baseline']['log_loss']:.4f}")
     for name, (_, about) in judged.items():
-        print(f"{name} costs {about['log_loss']:.4f}, ranks with an AUC of {about['auc']:.3f}")
+        asked = f"{name}, by its {about['judged_by']},"
+        print(f"{asked} costs {about['log_loss']:.4f}, ranks with an AUC of {about['auc']:.3f}")
 
 
 def _judged(model: Path, rows: Rows, slices: NDArray[np.str_]) -> tuple[dict[str, NDArray[np.float64]], dict[str, Any]]:
-    """Give what each row costs with one model, and what to say about that."""
-    features = [feature.name for feature in read_signature(model).features]
+    """Give what each row costs with one model, and what to say about that; a twin of it that knows less is asked."""
+    twin = judged_by(model)
+    features = [feature.name for feature in read_signature(twin).features]
     absent = [name for name in features if name not in rows.columns]
     if absent:
         print(f"{model.name} asks for {', '.join(absent)}, which the data no longer has: missing, as on a device")
-    scores = score(model, rows)
+    scores = score(twin, rows)
     losses = {name: loss(rows.label, scores) for name, loss in LOSS.items()}
     return losses, {
         **_about(rows.label, scores, losses),
         "by_day": _by(rows.days, rows.label, scores, losses),
         "by_segment": _by(rows.segments, rows.label, scores, losses),
         "by_slice": _by(slices, rows.label, scores, losses),
+        "judged_by": (twin / "model.onnx").relative_to(model).as_posix(),
         "features": features,
         "trained_rows": _trained_rows(model),
     }

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from sketch.profile import Profile
 from training.lean import keep_out
-from training.rows import Rows, read_rows, take
+from training.rows import Rows, read_all_rows, take
 from training.schema import read_schema
-from training.scoring import score
+from training.scoring import JUDGED, score
 
+TRAINED = ("model.onnx", "signature.json")
 SAMPLES = 16
 TOLERANCE = 1e-5  # between this machine's answers and a device's
 
@@ -29,13 +30,13 @@ def main() -> None:
 
 
 def make_profile(data: Path, candidate: Path, model: Path) -> None:
-    """Copy the candidate, and add profile.json and samples.json."""
+    """Copy the candidate, and add profile.json and samples.json: of all rows, which is what it was trained on."""
     schema = read_schema(data)
-    rows = read_rows(data / "train.parquet", schema)
+    rows = read_all_rows(data, schema)
     scores = score(candidate, rows)
     profile = Profile.build(rows.columns, kinds=schema.features, scores=scores)
-    model.mkdir(parents=True, exist_ok=True)
-    for name in ("model.onnx", "signature.json"):
+    (model / JUDGED).mkdir(parents=True, exist_ok=True)
+    for name in (*TRAINED, *(f"{JUDGED}/{name}" for name in TRAINED)):
         shutil.copyfile(candidate / name, model / name)
     (model / "profile.json").write_text(profile.to_json())
     (model / "samples.json").write_text(json.dumps(_samples(rows, scores), allow_nan=False))

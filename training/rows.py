@@ -1,5 +1,6 @@
 """Rows between two steps: Parquet on disk, numpy in memory."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,30 @@ def read_rows(path: Path, schema: Schema) -> Rows:
     return Rows(columns, table[schema.label].to_numpy().astype(np.float64), days, segments)
 
 
+def read_all_rows(data: Path, schema: Schema) -> Rows:
+    """Read what prepare wrote to learn from and what it held out, day by day as if nothing had been held out."""
+    parts = [read_rows(data / f"{name}.parquet", schema) for name in ("train", "test")]
+    days = np.concatenate([part.days for part in parts])
+    order = np.argsort(days, kind="stable")
+    columns = {name: _joined([part.columns[name] for part in parts]) for name in schema.features}
+    return Rows(
+        take(columns, order),
+        np.concatenate([part.label for part in parts])[order],
+        days[order],
+        np.concatenate([part.segments for part in parts])[order],
+    )
+
+
 def take(columns: dict[str, Column], rows: NDArray[np.intp]) -> dict[str, Column]:
     """Give the same columns with only some of the rows."""
     return {
         name: [column[row] for row in rows.tolist()] if isinstance(column, list) else column[rows]
         for name, column in columns.items()
     }
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    names = [part for part in parts if isinstance(part, list)]
+    if names:
+        return [name for part in names for name in part]
+    return np.concatenate([part for part in parts if not isinstance(part, list)])

@@ -10,6 +10,8 @@ from onnxruntime.capi import onnxruntime_pybind11_state as problems
 from training.rows import Rows
 from training.signature import Signature, read_signature
 
+JUDGED = "judged"  # in a model folder: the same recipe without the held-out days; what the model is judged by
+
 RUNTIME_PROBLEMS = (
     problems.Fail,
     problems.InvalidArgument,
@@ -18,6 +20,12 @@ RUNTIME_PROBLEMS = (
     problems.NotImplemented,
     problems.RuntimeException,
 )
+
+
+def judged_by(model: Path) -> Path:
+    """Give the folder that a model is judged by: its twin that has not learnt the held-out days, or itself."""
+    twin = model / JUDGED
+    return twin if twin.is_dir() else model
 
 
 def score(model: Path, rows: Rows) -> NDArray[np.float64]:

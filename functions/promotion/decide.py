@@ -42,7 +42,9 @@ type Decision = Register | Reject | GiveUp | Wait
 
 
 def decide(outcome: JobOutcome, report: Report | None, gate: Gate, *, rival: str = "", champion: str = "") -> Decision:
-    """Register a challenger that beats the champion (or, without one, the baseline) with confidence.
+    """Register a challenger that beats the champion with confidence, or only is not beaten by it: as the gate says.
+
+    Without a champion the baseline is to be beaten, whatever the gate says.
 
     Args:
         outcome: Where the job stands.
@@ -91,10 +93,31 @@ def _against_champion(report: Report, champion: Score, gate: Gate) -> Decision:
     found = gain(days, gate.confidence)
     if found.days < LEAST_DAYS:
         return Reject(f"only {found.days} held-out days; {LEAST_DAYS} are needed")
-    reason = _said(found, gate)
-    enough = found.mean >= gate.margin and found.lower > 0
-    objections = [*([] if enough else [f"the gate asks for {gate.margin}"]), *broken(gate, report.challenger, champion)]
+    judged = _unless_worse if gate.promote == "unless proven worse" else _if_better
+    reason, objection = judged(found, gate)
+    objections = [one for one in (objection, *broken(gate, report.challenger, champion)) if one]
     return Reject("; ".join([reason, *objections])) if objections else Register(reason)
+
+
+def _if_better(found: Gain, gate: Gate) -> tuple[str, str]:
+    """What was found, and what the gate has against it: that the challenger is not surely better."""
+    said = _said(found, gate)
+    enough = found.mean >= gate.margin and found.lower > 0
+    told = (
+        said
+        if isinf(found.lower)
+        else f"{said}, at least {found.lower:+.4f} better with {gate.confidence:.0%} confidence"
+    )
+    return told, "" if enough else f"the gate asks for {gate.margin}"
+
+
+def _unless_worse(found: Gain, gate: Gate) -> tuple[str, str]:
+    """Likewise: that the challenger is surely worse; or that so few days could not show it if it were."""
+    said = _said(found, gate)
+    if isinf(found.upper):
+        return said, "more days are needed to prove a model worse"
+    told = f"{said}, at most {found.upper:+.4f} better with {gate.confidence:.0%} confidence"
+    return (told, "it is proven worse") if found.upper < 0 else (f"{told}: not proven worse", "")
 
 
 def _paired(challenger: Score, champion: Score, metric: str) -> list[Day] | str:
@@ -110,6 +133,4 @@ def _paired(challenger: Score, champion: Score, metric: str) -> list[Day] | str:
 def _said(found: Gain, gate: Gate) -> str:
     way = "lower" if found.mean > 0 else "higher"
     mean = f"{NAMES[gate.metric]} {abs(found.mean):.4f} {way} than the champion's over {found.days} held-out days"
-    if isinf(found.lower):
-        return f"{mean}, too few for a bound with {gate.confidence:.0%} confidence"
-    return f"{mean}, at least {found.lower:+.4f} better with {gate.confidence:.0%} confidence"
+    return f"{mean}, too few for a bound with {gate.confidence:.0%} confidence" if isinf(found.lower) else mean

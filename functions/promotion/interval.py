@@ -42,6 +42,14 @@ class Gain:
     lower: float
     days: int
 
+    @property
+    def upper(self) -> float:
+        """One-sided upper confidence bound of the mean; infinity if so few days bear none.
+
+        The interval is symmetric, so this is what the champion's lower bound would be if it were the challenger.
+        """
+        return 2 * self.mean - self.lower
+
 
 def gain(days: Sequence[Day], confidence: float) -> Gain:
     """The mean gain per row and its bound, by a studentised bootstrap of blocks of days.

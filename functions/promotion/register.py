@@ -5,7 +5,7 @@ from hashlib import sha256
 
 from functions.errors import Transient
 from functions.loops import Loop
-from functions.model_folder import CONTAINER, FILES, LISTING, SIGNATURE, listing, profile_hash, signature
+from functions.model_folder import CONTAINER, FILES, JUDGED, LISTING, SIGNATURE, listing, profile_hash, signature
 from functions.ports import Blobs, JobOutcome, ModelVersion, Signer, Stored
 from functions.promotion.report import Report, Score
 from functions.wiring import Cloud
@@ -57,7 +57,9 @@ def _next(here: Cloud, loop: Loop, *, above: int) -> str:
 
 def unusable(blobs: Blobs, folder: str) -> str:
     """What is wrong with the model folder a job wrote; "" if nothing is."""
-    missing = [name for name in FILES if blobs.facts(OUTPUTS, f"{folder}/{name}") is None]
+    missing = [name for name in (*FILES, *JUDGED) if blobs.facts(OUTPUTS, f"{folder}/{name}") is None]
+    if set(JUDGED) <= set(missing):
+        missing = [name for name in missing if name not in JUDGED]  # a model may be judged by itself
     if missing:
         return f"its model folder lacks {', '.join(missing)}"
     try:
@@ -84,6 +86,7 @@ def _lineage(
         "sha256": sha256(contents[LISTING]).hexdigest(),
         "model_sha256": sha256(contents["model.onnx"]).hexdigest(),
         "profile": profile_hash(contents["profile.json"]),
+        **({"judged_sha256": sha256(contents[JUDGED[0]]).hexdigest()} if JUDGED[0] in contents else {}),
         **measured,
     }
 
@@ -94,19 +97,17 @@ def _metrics(score: Score | None, whose: str) -> Mapping[str, str]:
 
 
 def _files(blobs: Blobs, source: str) -> Mapping[str, bytes]:
-    """A job's model files."""
-    contents = {}
-    for name in FILES:
-        data = blobs.read(OUTPUTS, f"{source}/{name}")
-        if data is None:
-            raise Transient(f"{source}/{name} is not there", why="the job completed", fix="wait for the next try")
-        contents[name] = data
-    return contents
+    """A job's model files, and what it is judged by if that is another model."""
+    found = {name: blobs.read(OUTPUTS, f"{source}/{name}") for name in (*FILES, *JUDGED)}
+    absent = [name for name in FILES if found[name] is None]
+    if absent:
+        raise Transient(f"{source}/{absent[0]} is not there", why="the job completed", fix="wait for the next try")
+    return {name: data for name, data in found.items() if data is not None}
 
 
 def _signed(signer: Signer, loop: Loop, version: str, *, files: Mapping[str, bytes]) -> Mapping[str, bytes]:
-    """Model files, and last the list of their digests that devices check them against, signed if there is a key."""
-    listed = listing(loop.name, version, files)
+    """A job's files, and last the list of digests that devices check theirs against, signed if there is a key."""
+    listed = listing(loop.name, version, {name: files[name] for name in FILES})
     signed = signer.sign(listed)
     return {**files, LISTING: listed} | ({SIGNATURE: signature(signed)} if signed else {})
 

@@ -11,6 +11,7 @@ from functions.promotion.report import Report
 
 GATE = read(Path("loops/flight-delays.toml")).gate  # 0.002 nats, 95 %, no site worse by 0.01, at most 1.5 times as slow
 BOUND = Gate(margin=0.002, confidence=0.95)
+LENIENT = GATE.model_copy(update={"promote": "unless proven worse"})
 DONE = JobOutcome("completed")
 
 type Lost = list[tuple[int, float]]  # rows and mean log loss of each day
@@ -58,6 +59,57 @@ def test_a_challenger_that_is_better_on_one_lucky_day_is_not() -> None:
 def test_a_model_against_itself_is_rejected() -> None:
     assert isinstance(decide(DONE, report(score(BETTER), score(BETTER)), GATE), Reject)
     assert isinstance(decide(DONE, report(score(BETTER), score(BETTER)), Gate(margin=0.0, confidence=0.51)), Reject)
+
+
+def test_unless_it_is_proven_worse_an_equal_model_is_promoted() -> None:
+    equal = decide(DONE, report(score(BETTER), score(BETTER)), LENIENT)
+    assert equal == Register(
+        "log loss 0.0000 higher than the champion's over 4 held-out days,"
+        " at most +0.0000 better with 95% confidence: not proven worse"
+    )
+
+
+def test_a_challenger_that_was_better_on_one_lucky_day_is_not_proven_worse() -> None:
+    lucky = score([(9, 0.20), (8, 0.46), (7, 0.49), (11, 0.48)])
+    assert isinstance(decide(DONE, report(lucky, score(WORSE)), LENIENT), Register)
+    assert isinstance(decide(DONE, report(score(WORSE), lucky), LENIENT), Register)  # nor is the champion, then
+
+
+def test_a_challenger_that_is_worse_every_day_is_rejected_either_way_with_its_numbers() -> None:
+    worse = report(score(WORSE), score(BETTER))
+    lost = (9 * 0.03 + 8 * 0.04 + 7 * 0.03 + 11 * 0.035) / 35
+    decision = decide(DONE, worse, LENIENT)
+    assert isinstance(decision, Reject)
+    assert decision.reason.startswith(
+        f"log loss {lost:.4f} higher than the champion's over 4 held-out days, at most -0.0"
+    )
+    assert decision.reason.endswith("better with 95% confidence; it is proven worse")
+    assert isinstance(decide(DONE, worse, GATE), Reject)
+
+
+def test_what_could_not_be_proven_worse_if_it_were_is_rejected() -> None:
+    three = report(score([(9, 0.9), (8, 0.8), (7, 0.99)]), score(WORSE[:3]))
+    decision = decide(DONE, three, LENIENT)
+    assert isinstance(decision, Reject)
+    assert decision.reason.endswith(
+        "over 3 held-out days, too few for a bound with 95% confidence; more days are needed to prove a model worse"
+    )
+
+
+def test_limits_hold_also_for_a_challenger_that_is_not_proven_worse() -> None:
+    slow = decide(DONE, report(score(BETTER, latency_ms=0.8), score(BETTER, latency_ms=0.5)), LENIENT)
+    assert isinstance(slow, Reject)
+    assert slow.reason.endswith(": not proven worse; 1.60 times as slow, 0.8 ms against 0.5 ms; at most 1.5 is allowed")
+    site = decide(DONE, report(score(BETTER, lga=0.5321), score(BETTER, lga=0.52)), LENIENT)
+    assert isinstance(site, Reject)
+    assert isinstance(decide(DONE, report(score(BETTER, latency_ms=None), score(WORSE)), LENIENT), Reject)
+    other = decide(DONE, report(score(BETTER), score(WORSE)), LENIENT.model_copy(update={"metric": "brier"}))
+    assert other == Reject("the report has no Brier score of both models by day")
+
+
+def test_the_first_model_must_beat_a_constant_guess_whatever_the_gate_promotes() -> None:
+    assert isinstance(decide(DONE, report(score([(10, 0.599)]), None), LENIENT), Reject)
+    assert isinstance(decide(DONE, report(score([(10, 0.55)]), None), LENIENT), Register)
 
 
 def test_a_gain_below_the_margin_is_not_worth_a_rollout_however_sure_it_is() -> None:
@@ -171,3 +223,29 @@ def test_a_gate_that_asks_for_less_lets_pass_whatever_a_stricter_one_does(
     lenient = Gate(margin=min(chosen[0], other[0]), confidence=min(chosen[1], other[1]))
     if isinstance(decide(DONE, judged, strict), Register):
         assert isinstance(decide(DONE, judged, lenient), Register)
+
+
+@settings(max_examples=25)
+@given(days, gates)
+def test_whoever_is_proven_better_is_not_proven_worse_and_of_two_models_at_most_one_is(
+    found: list[tuple[int, float, float]], chosen: tuple[float, float]
+) -> None:
+    strict = Gate(margin=chosen[0], confidence=chosen[1])
+    lenient = strict.model_copy(update={"promote": "unless proven worse"})
+    one, other = split(found)
+    if isinstance(decide(DONE, report(one, other), strict), Register):
+        assert isinstance(decide(DONE, report(one, other), lenient), Register)
+    verdicts = [decide(DONE, report(*pair), lenient) for pair in ((one, other), (other, one))]
+    assert sum(verdict.reason.endswith("it is proven worse") for verdict in verdicts) <= 1
+
+
+@settings(max_examples=25)
+@given(days, st.sampled_from([0.6, 0.7, 0.8]))
+def test_who_asks_for_more_proof_of_harm_lets_more_models_pass_or_says_that_there_are_too_few_days(
+    found: list[tuple[int, float, float]], confidence: float
+) -> None:
+    gate = Gate(margin=0.002, confidence=confidence, promote="unless proven worse")
+    surer = gate.model_copy(update={"confidence": confidence + 0.15})
+    if isinstance(decide(DONE, report(*split(found)), gate), Register):
+        judged = decide(DONE, report(*split(found)), surer)
+        assert isinstance(judged, Register) or judged.reason.endswith("more days are needed to prove a model worse")

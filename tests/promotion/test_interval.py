@@ -28,6 +28,7 @@ def test_three_different_days_bound_nothing_at_95_percent() -> None:
     """One resample in nine draws a single day three times, and knows nothing of how days differ."""
     days = made([(100, 0.02), (300, 0.06), (200, 0.01)])
     assert gain(days, 0.95).lower == -inf
+    assert gain(days, 0.95).upper == inf
     assert gain(days, 0.6).lower > -inf
 
 
@@ -73,6 +74,7 @@ def test_swapping_the_models_mirrors_the_gain(found: list[tuple[int, float]]) ->
     forth, back = gain(made(found), 0.9), gain(made([(rows, -one) for rows, one in found]), 0.9)
     assert back.mean == -forth.mean
     assert not (forth.lower > 0 and back.lower > 0)
+    assert forth.upper == pytest.approx(-back.lower)
 
 
 @settings(max_examples=25)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from functions.journal import entries
+from functions.model_folder import FILES, missing_of
 from functions.ports import JobOrder, JobOutcome, ModelVersion, Row
 from functions.promotion.trigger import judge_on_run_ended
 from functions.wiring import using
@@ -21,6 +22,7 @@ REPORT = {
     "challenger": {"log_loss": 0.51, "by_day": {"2013-01-28": {"rows": 5, "log_loss": 0.51}}},
     "champion": None,
 }
+TWIN = {"judged/model.onnx": b"another graph", "judged/signature.json": b"{}"}
 PROFILE = Profile.build({"temp": np.array([30.0, 41.0])}, kinds={"temp": "number"}, scores=np.array([0.1, 0.3]))
 
 
@@ -57,6 +59,28 @@ def test_a_better_model_is_registered_with_the_digests_of_what_devices_will_fetc
     assert model.lineage["sha256"] == sha256(files).hexdigest()
     assert model.lineage["profile"] == PROFILE.hash
     assert json.loads(files)["files"]["model.onnx"] == {"sha256": sha256(b"onnx").hexdigest(), "size_bytes": 4}
+
+
+def test_what_a_model_is_judged_by_goes_beside_its_files_and_is_none_of_a_devices(here: FakeCloud) -> None:
+    complete(here)
+    for name, data in TWIN.items():
+        here.blobs.blobs["azureml", f"out/model/{name}"] = data
+    judge_on_run_ended(run_completed(JOB))
+    for name, data in TWIN.items():
+        assert here.blobs.blobs["models", f"flight-delays/1/{name}"] == data
+    listed = json.loads(here.blobs.blobs["models", "flight-delays/1/files.json"])["files"]
+    assert set(listed) == set(FILES)
+    (model,) = here.registry.versions("flight-delays")
+    assert model.lineage["judged_sha256"] == sha256(b"another graph").hexdigest()
+    assert not missing_of(here.blobs, model)
+
+
+def test_half_of_what_a_model_is_judged_by_is_no_model(here: FakeCloud) -> None:
+    complete(here)
+    here.blobs.blobs["azureml", "out/model/judged/model.onnx"] = TWIN["judged/model.onnx"]
+    judge_on_run_ended(run_completed(JOB))
+    (entry,) = entries(here.rows, ["flight-delays"])
+    assert (entry.decision, "lacks judged/signature.json" in entry.reason) == ("GiveUp", True)
 
 
 def test_a_registered_model_says_what_it_was_made_of_and_why_it_was_let_through(here: FakeCloud) -> None:

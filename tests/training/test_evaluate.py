@@ -25,7 +25,7 @@ GATE = read(Path("loops/flight-delays.toml")).gate
 
 def constant_model(folder: Path, like: Path, probability: float) -> Path:
     """Write a whole model folder whose graph gives one probability to every row."""
-    shutil.copytree(like, folder)
+    shutil.copytree(like, folder, ignore=shutil.ignore_patterns("judged"))
     rows = helper.make_node("Shape", ["features"], ["shape"])
     first = helper.make_node("Gather", ["shape", "zero"], ["rows"])
     size = helper.make_node("Concat", ["rows", "two"], ["size"], axis=0)
@@ -170,7 +170,8 @@ def test_a_champion_is_scored_by_its_own_signature(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     champion = tmp_path / "champion"
-    shutil.copytree(trained / "model", champion)
+    shutil.copytree(trained / "model" / "judged", champion)
+    shutil.copyfile(trained / "model" / "profile.json", champion / "profile.json")
     signature = json.loads((champion / "signature.json").read_text())
     signature["features"][0]["name"] = "moon"  # asked for by the old model, and no longer in the data
     (champion / "signature.json").write_text(json.dumps(signature))
@@ -179,6 +180,16 @@ def test_a_champion_is_scored_by_its_own_signature(
     assert "champion asks for moon, which the data no longer has" in capsys.readouterr().out
     assert report["champion"]["features"] == ["moon", *list(SCHEMA.features)[1:]]
     assert report["champion"]["log_loss"] != report["challenger"]["log_loss"]
+
+
+def test_who_has_learnt_all_days_is_judged_by_its_twin_that_has_not(trained: Path, tmp_path: Path) -> None:
+    """Otherwise a champion would be asked about days that it knows the answers of, and hardly ever be beaten."""
+    served = tmp_path / "served"
+    shutil.copytree(trained / "model", served, ignore=shutil.ignore_patterns("judged"))
+    evaluate(trained / "data", trained / "model", champion=served, report=tmp_path / "report")
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert (report["challenger"]["judged_by"], report["champion"]["judged_by"]) == ("judged/model.onnx", "model.onnx")
+    assert report["champion"]["log_loss"] < report["challenger"]["log_loss"]
 
 
 def test_a_model_without_a_profile_is_not_judged(trained: Path, tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 from datetime import date
 from pathlib import Path
@@ -7,6 +8,8 @@ import lightgbm as lgb
 import numpy as np
 import onnx
 import onnxruntime as ort
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from sketch.profile import Profile
@@ -14,15 +17,18 @@ from tests.training.landing import SCHEMA, land, step
 from training import boosting
 from training.make_profile import make_profile
 from training.prepare import prepare as prepare_here
-from training.rows import Column, read_rows
+from training.rows import Column, read_all_rows, read_rows, take
 from training.scoring import run, score
 from training.signature import Feature, Signature, read_signature
+from training.train import train
 
-FILES = {"model.onnx", "signature.json", "profile.json", "samples.json"}
+JUDGED = {"judged/model.onnx", "judged/signature.json"}
+FILES = {"model.onnx", "signature.json", "profile.json", "samples.json"} | JUDGED
 
 
 def test_the_model_folder_is_whole(trained: Path) -> None:
-    assert {file.name for file in (trained / "model").iterdir()} == FILES
+    model = trained / "model"
+    assert {file.relative_to(model).as_posix() for file in model.rglob("*") if file.is_file()} == FILES
 
 
 def test_the_same_files_give_the_same_model_byte_for_byte(trained: Path, tmp_path: Path) -> None:
@@ -49,12 +55,42 @@ def test_the_graph_takes_one_tensor_and_nothing_of_this_machine(trained: Path) -
 def test_the_graph_answers_like_lightgbm_also_where_values_are_missing(trained: Path) -> None:
     rows = read_rows(trained / "data" / "test.parquet", SCHEMA)  # rows that training never saw
     learnt = read_rows(trained / "data" / "train.parquet", SCHEMA)
-    signature = read_signature(trained / "model")
+    signature = read_signature(trained / "model" / "judged")
     booster = boosting.fit(signature.tensor(learnt.columns, len(learnt)), learnt.label)
-    graph = (trained / "model" / "model.onnx").read_bytes()
+    graph = (trained / "model" / "judged" / "model.onnx").read_bytes()
     probe = boosting.probe(signature.tensor(rows.columns, len(rows)), most=300)
     assert np.isnan(probe).any(axis=0).all()
     assert run(graph, signature, probe) == pytest.approx(np.asarray(booster.predict(probe)), abs=1e-5)
+
+
+def test_what_serves_learnt_all_days_and_what_it_is_judged_by_only_those_that_were_not_held_out(
+    trained: Path, tmp_path: Path
+) -> None:
+    data, held_out = tmp_path / "data", pq.read_table(trained / "data" / "test.parquet")
+    shutil.copytree(trained / "data", data)
+    at = held_out.schema.get_field_index(SCHEMA.label)
+    pq.write_table(
+        held_out.set_column(at, SCHEMA.label, pc.invert(held_out[SCHEMA.label])), data / "test.parquet"
+    )  # whoever learnt from these labels is now another model
+    train(data, tmp_path / "candidate")
+    for name in JUDGED:
+        assert (tmp_path / "candidate" / name).read_bytes() == (trained / "model" / name).read_bytes(), name
+    served = [(folder / "model.onnx").read_bytes() for folder in (tmp_path / "candidate", trained / "model")]
+    assert served[0] != served[1]
+
+
+def test_all_rows_are_those_of_every_day_in_order(trained: Path) -> None:
+    rows = read_all_rows(trained / "data", SCHEMA)
+    parts = [read_rows(trained / "data" / f"{name}.parquet", SCHEMA) for name in ("train", "test")]
+    assert len(rows) == sum(len(part) for part in parts)
+    assert rows.days.tolist() == sorted(rows.days.tolist())
+    for part in parts:
+        here = np.flatnonzero(np.isin(rows.days, part.days))
+        mine, theirs = take(rows.columns, here), part.columns
+        assert mine["carrier"] == theirs["carrier"]
+        assert np.array_equal(np.asarray(mine["temp"]), np.asarray(theirs["temp"]), equal_nan=True)
+        assert rows.label[here].tolist() == part.label.tolist()
+        assert rows.segments[here].tolist() == part.segments.tolist()
 
 
 def test_the_graph_answers_like_lightgbm_for_values_next_to_a_threshold() -> None:
@@ -103,7 +139,7 @@ def test_a_value_that_was_never_missing_in_training_does_not_count_as_zero_when_
 
 def test_the_profile_describes_the_rows_that_were_trained_on(trained: Path) -> None:
     profile = Profile.from_json((trained / "model" / "profile.json").read_text())
-    assert profile.rows == len(read_rows(trained / "data" / "train.parquet", SCHEMA))
+    assert profile.rows == len(read_all_rows(trained / "data", SCHEMA))
     assert [feature.name for feature in profile.features] == list(SCHEMA.features)
 
 
