@@ -7,9 +7,10 @@ from functools import partial
 from tests.fakes.cloud import FakeCloud
 from tests.sim import invariants
 from tests.sim.faults import CRASH_AFTER, DENIED, ERROR, KINDS, LOST, MEDDLED, OF_EFFECTS, Plan, Script, kinds
+from tests.sim.fleet import Field
 from tests.sim.plant import GOOD, Plant, loop
 from tests.sim.story import Told, finish
-from tests.sim.workspace import BETTER, Workspace
+from tests.sim.workspace import BETTER, HARMFUL, Workspace
 from tests.sim.world import HOUR, World
 
 PAIRED = (LOST, CRASH_AFTER, DENIED, ERROR, MEDDLED)  # to crash before a call is to crash after the one before it
@@ -59,7 +60,7 @@ def launch(plan: Plan) -> Told:
     told.world.scheduler.at(20.0, lambda: told.plant.drift("edge-1", 0))
     told.world.every_timer([120, 300, 480, 660, 840], ("retrain_on_timer",))
     told.world.every_timer([500], ("count_overlooked_on_timer",))
-    return finish(told, 1_800, SETTLING, TIMERS)
+    return finish(told, 1_800, SETTLING, TIMERS, checks=(invariants.accounts,))
 
 
 def verdicts(plan: Plan, seed: int = 1) -> Told:
@@ -69,7 +70,7 @@ def verdicts(plan: Plan, seed: int = 1) -> Told:
     _upload(told, {0: (0.0, "ewr/0.csv"), 1: (52.0, "ewr/1.csv")})
     told.world.every_timer([30, 76], ("retrain_on_timer",))
     told.world.every_timer([4_300, 4_900], ("judge_on_timer",))
-    return finish(told, 2 * HOUR, SETTLING, TIMERS)
+    return finish(told, 2 * HOUR, SETTLING, (*TIMERS, "advance_on_timer"))
 
 
 def second_attempt(plan: Plan) -> Told:
@@ -78,13 +79,14 @@ def second_attempt(plan: Plan) -> Told:
     _upload(told, {0: (0.0, "ewr/0.csv")})
     told.world.every_timer([30, 1_000, 1_200, 1_400], ("retrain_on_timer",))
     told.world.every_timer([900, 1_100, 2_000], ("judge_on_timer",))
-    return finish(told, HOUR, SETTLING, TIMERS)
+    return finish(told, HOUR, SETTLING, TIMERS, checks=(invariants.accounts,))
 
 
 def _begin(seed: int, plan: Plan, ends: tuple[str, ...], *, minutes: tuple[float, float]) -> Told:
     policy = {"at_least_files": 1, "quiet_for": "1 s", "cool_down": "0 s", "jobs_per_day": 3}
     world = World(seed, plan, loop(**policy), fake=FakeCloud())
-    told = Told(seed, world, Plant(world), Workspace(world, ends, minutes))
+    workspace = Workspace(world, ends, minutes)
+    told = Told(seed, world, Plant(world), workspace, Field(world, workspace))
     invariants.watch(world)
     return told
 
@@ -94,9 +96,29 @@ def _upload(told: Told, files: Mapping[int, tuple[float, str]]) -> None:
         told.world.scheduler.at(when, partial(told.plant.upload, number, name, GOOD))
 
 
+def takeback(plan: Plan) -> Told:
+    """The second version does harm on the canaries and is taken back; then both are told of again."""
+    told = _begin(1, plan, (), minutes=(10, 11))
+    told.world.scheduler.at(0.0, partial(told.workspace.have, 1, BETTER))
+    told.world.scheduler.at(3 * HOUR, partial(told.workspace.have, 2, HARMFUL))
+    told.world.scheduler.at(7 * HOUR, told.workspace.tell_again)
+    told.field.visits(8 * HOUR, between=(240.0, 600.0))
+    told.world.every_timer(
+        [600, 7_800, 8_400, 9_000, 9_600, 10_200, *range(11_400, 26_000, 1_800)], ("advance_on_timer",)
+    )
+    return finish(
+        told, 8 * HOUR, (0, 0.5, 1, 80), ("advance_on_timer",), checks=(invariants.fleet, invariants.taken_back)
+    )
+
+
 SCENARIOS = (
     Scenario("launch", launch, ("upload", "drift", "retrain", "count")),
     Scenario("verdicts", verdicts, ("ended", "judge")),
+    Scenario(
+        "takeback",
+        takeback,
+        ("registered 2", *(f"advance_on_timer@{hour}" for hour in (11, 13, 15, 17, 18, 20, 22, 24))),
+    ),
     Scenario("second attempt", second_attempt, ("ended", "judge", "retrain")),
 )
 

@@ -21,6 +21,7 @@ SLOW = "slow"  # minutes pass before it is done
 LATE = "slow answer"  # it was done, and minutes pass before the answer comes
 TORN = "torn list"  # a list's pages are of different moments
 MEDDLED = "number taken"  # somebody else takes the name just before
+THROTTLED = "throttled"  # the hub answers so many requests a minute
 STALE = "stale"  # an answer of some minutes ago, from what the service calls eventually consistent
 
 # Of the world
@@ -49,7 +50,11 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # what is not named here is an effect
     "registry.get": OF_READS,
     "registry.versions": (*OF_LISTS, STALE),
     "registry.register": (*OF_EFFECTS, MEDDLED),
-    "fleet.progress": (*OF_READS, STALE),
+    "fleet.progress": (*OF_READS, STALE, THROTTLED),
+    "fleet.apply": (*OF_EFFECTS, THROTTLED),
+    "fleet.delete": (*OF_EFFECTS, THROTTLED),
+    "fleet.deployments": (*OF_READS, THROTTLED),
+    "fleet.devices": (*OF_READS, THROTTLED),
 }
 OF_THE_WORLD = (DROP, REPEAT, DELAY, RESTART, TWICE, SKIP, REDEPLOY)
 FREQUENCY = {
@@ -63,6 +68,7 @@ FREQUENCY = {
     CONFLICT: 8.0,
     MEDDLED: 40.0,
     STALE: 15.0,
+    THROTTLED: 3.0,
 }
 OF_CALLS = tuple(dict.fromkeys(kind for kinds in (*KINDS.values(), OF_EFFECTS) for kind in kinds))
 

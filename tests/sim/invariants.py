@@ -6,12 +6,20 @@ from hashlib import sha256
 from typing import Any
 
 from functions.journal import entries
+from functions.rollout.records import BACK, DONE, FALLING, HELD, ROLLING, standing
+from tests.sim.fleet import Field
 from tests.sim.plant import BROKEN, EMPTY, GOOD, LOOP, STRANGER, Plant
-from tests.sim.workspace import BETTER, PLATFORM, WORSE, Workspace
+from tests.sim.workspace import BETTER, HARMFUL, PLATFORM, REFUSED, WORSE, Workspace
 from tests.sim.world import DAY, World, need
 
 CONTAINERS = {"landing", "versions", "manifests", "azureml", "models", "quarantine"}
-VERDICTS = {"registered": "Register", "reject": "Reject", "giveup": "GiveUp", "retry": "TryAgain"}
+VERDICTS = {
+    "registered": "Register",
+    "reject": "Reject",
+    "giveup": "GiveUp",
+    "retry": "TryAgain",
+    "rolled back": "Register",
+}
 SKEW = 600.0  # seconds between two clocks at the most
 
 
@@ -37,7 +45,7 @@ def watch(world: World) -> None:
     world.watchers.append(look)
 
 
-def check(world: World, plant: Plant, workspace: Workspace) -> None:
+def accounts(world: World, plant: Plant, workspace: Workspace, _: Field) -> None:
     """Every invariant of retraining and promotion, once things are quiet."""
     manifests = _manifests(world)
     _nothing_lost(world, plant, manifests)
@@ -50,6 +58,38 @@ def check(world: World, plant: Plant, workspace: Workspace) -> None:
     once = Counter((entry.subject, entry.decision, entry.reason) for entry in journal)
     need(all(count == 1 for count in once.values()), f"I7 a decision is written down twice: {once.most_common(1)}")
     world.seen.update(entry.decision for entry in journal)
+
+
+def fleet(world: World, _: Plant, __: Workspace, field: Field) -> None:
+    """I4 and I5 once things are quiet: no rollout hangs, no model of ours waits for a person, devices have the best."""
+    told = standing(world.fake.rows, LOOP)
+    ours = {int(m.version) for m in world.fake.registry.models.values() if "job" in m.lineage}
+    for one in told.records:
+        world.seen[f"rollout {one.state}"] += 1
+        need(one.state not in (ROLLING, FALLING), f"I5 version {one.version} is {one.state} for ever")
+        need(one.version not in ours or one.state != HELD, f"I4 version {one.version} is ours, and waits for a person")
+        jobs = world.fake.rows.find("jobs", LOOP, version=str(one.version)) if one.state == BACK else []
+        need(all(job.row["state"] == BACK for job in jobs), f"I5 version {one.version} fell, and is a champion still")
+    need(ours <= {one.version for one in told.records}, "I4 a model of ours was never admitted")
+    newest = [one for one in told.records if one.state != HELD]
+    for device in field.devices if newest and newest[-1].state == DONE else []:
+        served = device.serves
+        need(served == newest[-1].version, f"I5 {device.name} serves {served}, and {newest[-1].version} is done")
+
+
+def taken_back(world: World, _: Plant, __: Workspace, field: Field) -> None:
+    """The harmful version fell, for good, and every device has the one before it."""
+    told = standing(world.fake.rows, LOOP)
+    need([one.state for one in told.records] == [DONE, BACK], f"I5 versions are {[one.state for one in told.records]}")
+    served = {device.name: device.serves for device in field.devices}
+    need(set(served.values()) == {1}, f"I5 after the rollback devices serve {served}")
+    kinds = [type(event).__name__ for event in world.fake.announcer.announced.values()]
+    need(kinds.count("RolledBack") == 1, "I7 nobody was told of the rollback, or of two")
+    fell = [entry for entry in entries(world.fake.rows, [LOOP]) if entry.decision == "RollBack"]
+    need(len(fell) == 1, f"I7 {len(fell)} rollbacks are in the journal")
+
+
+ALL = (accounts, fleet)
 
 
 def _manifests(world: World) -> dict[int, list[dict[str, Any]]]:
@@ -131,14 +171,19 @@ def _judged(world: World, workspace: Workspace) -> None:
     for stored in fake.rows.find("jobs", LOOP):
         end, state = workspace.ends[stored.key], str(stored.row["state"])
         late = str(stored.row.get("because", "")).startswith("it was compared with")
-        expected = {BETTER: {"reject"} if late else {"registered"}, WORSE: {"reject", "registered"}}.get(
+        better = {"reject"} if late else {"registered", "rolled back"}
+        expected = {BETTER: better, HARMFUL: better, REFUSED: better, WORSE: {"reject", "registered"}}.get(
             end, {"giveup"}
         )
         if end in PLATFORM and workspace.orders[stored.key].attempt == 1:
-            expected = {"retry"}
-            need(f"{stored.key}-r2" in workspace.orders, f"P2 {stored.key} is to be started once more, and is not")
+            expected = {"retry", "giveup"} if "it was stopped" in str(stored.row.get("because")) else {"retry"}
+            again = state == "giveup" or f"{stored.key}-r2" in workspace.orders
+            need(again, f"P2 {stored.key} is to be started once more, and is not")
         need(state in expected, f"P2 {stored.key}, {end}, is {state}")
-        need(by_job[stored.key] == (state == "registered"), f"P1 {stored.key} is {state}, models: {by_job[stored.key]}")
+        need(
+            by_job[stored.key] == (state in ("registered", "rolled back")),
+            f"P1 {stored.key} is {state}, models: {by_job[stored.key]}",
+        )
     for model in ours:
         row = fake.rows.get("jobs", LOOP, model.lineage["job"])
         assert row is not None

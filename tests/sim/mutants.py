@@ -15,6 +15,9 @@ from functions.retraining import decide as policy
 from functions.retraining import job, ledger, versions
 from functions.retraining import perform as retraining
 from functions.retraining import trigger as retrain
+from functions.rollout import decide as steps
+from functions.rollout import effects
+from functions.rollout import perform as rollout
 from tests.sim.exhaustive import SCENARIOS, single_faults
 from tests.sim.story import Told, tell
 
@@ -28,14 +31,14 @@ class Mutant:
         function: Where it is planted.
         old: A part of the function's source.
         new: What stands there instead.
-        seed: One that finds it, tried first; None for one that only the exhaustive pass finds.
+        seed: One that finds it, tried first; or the name of a small story in which a single fault finds it.
     """
 
     name: str
     function: Callable[..., object]
     old: str
     new: str
-    seed: int | None = 0
+    seed: int | str = 0
 
     @contextmanager
     def planted(self) -> Iterator[None]:
@@ -85,7 +88,7 @@ MUTANTS = (
         versions.reader,
         "blobs.read_version(loop.data.container, upload.blob, upload.etag, offset=offset, length=length)",
         "blobs.read(loop.data.container, upload.blob)",
-        seed=None,
+        seed="launch",
     ),
     Mutant(
         "a job is counted from before it began",
@@ -113,6 +116,7 @@ MUTANTS = (
         quarantine.set_aside,
         "    here.blobs.create(CONTAINER, name, document)\n",
         "    if not here.blobs.create(CONTAINER, name, document):\n        return\n",
+        seed=8,
     ),
     Mutant("a wish of drift is known by its device", wishes.ask_for_drift, "\\n{drift.version}", "", seed=9),
     Mutant(
@@ -153,7 +157,7 @@ MUTANTS = (
         '    here.rows.insert(JOBS, loop.name, order.name, row={"generation": manifest.generation, "state": STARTED,'
         ' "launched_at": here.now(), "champion": best, "attempt": order.attempt, "described": True})\n'
         "    event = TrainingLaunched(",
-        seed=None,
+        seed="second attempt",
     ),
     Mutant(
         "all pending rows are marked, not the manifest's",
@@ -202,13 +206,19 @@ MUTANTS = (
     ),
     Mutant("run events alone end jobs", promoting._judge, "run in (None, job.key)", "run == job.key", seed=4),
     Mutant("a job that vanished is waited for", aftermath.aftermath, '"failed" | "missing" if', '"failed" if', seed=48),
-    Mutant("a job is started once more for ever", aftermath.aftermath, "if attempt == 1", "if attempt", seed=None),
+    Mutant(
+        "a job is started once more for ever",
+        aftermath.aftermath,
+        "if attempt == 1",
+        "if attempt",
+        seed="second attempt",
+    ),
     Mutant(
         "a version of our job's is not found again",
         register.register,
         'if there is not None and there.lineage.get("job") == job.key',
         "if False",
-        seed=57,
+        seed=182,
     ),
     Mutant(
         "a job is closed before its model is registered",
@@ -224,7 +234,9 @@ MUTANTS = (
         "    return decision, seen\n    if here.rows.replace(JOBS, loop.name, stored=seen.job, row=wanted):",
         seed=76,
     ),
-    Mutant("other files under a version are taken for ours", register._store, "== data", "is not None", seed=None),
+    Mutant(
+        "other files under a version are taken for ours", register._store, "== data", "is not None", seed="verdicts"
+    ),
     Mutant(
         "a registration that is refused is taken for done",
         register.register,
@@ -237,6 +249,59 @@ MUTANTS = (
         promotion._carry_out,
         'here.announcer.announce(event, subject=seen.job.key, id=f"{seen.job.key}-rejected")',
         "pass",
+    ),
+    Mutant(
+        "a version is noted after it is registered",
+        register.register,
+        "    if not here.rows.replace(JOBS",
+        "    here.registry.register(model)\n    if not here.rows.replace(JOBS",
+        seed="verdicts",
+    ),
+    Mutant(
+        "a registration whose event was lost is never found",
+        rollout.untold,
+        "made - known | approved",
+        "approved",
+        seed=18,
+    ),
+    Mutant(
+        "a rollout's row is written before its layer",
+        effects.reach,
+        "    apply(here, deployment)\n",
+        '    noted = Record(version, ROLLING, ring, now, deployment.id, str(good.version) if good else "",'
+        " members=members)\n"
+        "    note(here, loop, noted)\n"
+        "    apply(here, deployment)\n",
+        seed="takeback",
+    ),
+    Mutant(
+        "a rollback is not written down before it begins",
+        rollout.go_on,
+        "if effects.enter(here, loop, told, falling):",
+        "if falling:",
+        seed="takeback",
+    ),
+    Mutant(
+        "a version that fell is admitted again",
+        steps.admit,
+        'if candidate.state not in ("", HELD):',
+        'if candidate.state not in ("", HELD, "rolled back"):',
+        seed="takeback",
+    ),
+    Mutant(
+        "a version that fell stays champion",
+        rollout.fall,
+        'values={"state": BACK}',
+        'values={"generation": 9}',
+        seed="takeback",
+    ),
+    Mutant("harm in the field is no reason", steps.step, "if at.field.harm:", "if False:", seed="takeback"),
+    Mutant(
+        "devices that refuse are waited for",
+        steps._reported,
+        "failed > here.refused_share * targeted",
+        "False",
+        seed=48,
     ),
 )
 
@@ -255,9 +320,9 @@ def find(mutant: Mutant, *, seeds: int = 200) -> str | None:
 
 
 def _tellings(mutant: Mutant, seeds: int) -> Iterator[tuple[str, Told]]:
-    if mutant.seed is not None:
+    if isinstance(mutant.seed, int):
         yield f"seed {mutant.seed}", tell(mutant.seed)
-    for scenario in SCENARIOS:
+    for scenario in sorted(SCENARIOS, key=lambda scenario: scenario.name != mutant.seed):
         for faults, told in single_faults(scenario):
             yield f"{scenario.name}, {faults}", told
     for seed in range(seeds):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from functions.errors import Transient
+from functions.errors import Throttled, Transient
 from tests.sim.faults import (
     CONFLICT,
     CRASH_AFTER,
@@ -15,6 +15,7 @@ from tests.sim.faults import (
     MEDDLED,
     SLOW,
     STALE,
+    THROTTLED,
     TORN,
     Crash,
     Dice,
@@ -85,7 +86,7 @@ class Faulty:
         fault = world.strikes(place, kinds(operation))
         before, after = (0.5, 0.5) if world.calm else world.dice.rolls(place)
         world.pause(_within(LONG if fault == SLOW else QUICK, before))
-        if fault in (ERROR, CRASH_BEFORE):
+        if fault in (ERROR, CRASH_BEFORE, THROTTLED):
             world.said(place, operation, fault)
             raise _end(fault, operation)
         if fault == MEDDLED:
@@ -119,6 +120,8 @@ def _within(span: tuple[float, float], part: float) -> float:
 def _end(fault: str, operation: str) -> BaseException:
     if fault in (CRASH_BEFORE, CRASH_AFTER):
         return Crash(operation)
+    if fault == THROTTLED:
+        return Throttled(operation, why="429001 ThrottlingException", fix="ask later", after_s=60)
     why = "the answer was lost" if fault == LOST else "429 Too Many Requests"
     return Transient(operation, why=why, fix="wait for the redelivery")
 

@@ -1,12 +1,14 @@
 """A few days in the life of a loop: what the seed makes happen, and how it ends."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tests.fakes.cloud import FakeCloud
 from tests.sim import invariants
 from tests.sim.faults import REDEPLOY, Dice, Plan, Script, Swarm
+from tests.sim.fleet import Field
 from tests.sim.plant import KINDS, LOOP, SITES, Plant, loop
 from tests.sim.workspace import Workspace
 from tests.sim.world import DAY, HOUR, World
@@ -26,6 +28,7 @@ class Told:
     world: World
     plant: Plant
     workspace: Workspace
+    field: Field
     problem: AssertionError | None = None
 
     @property
@@ -38,11 +41,14 @@ def tell(seed: int, plan: Plan | None = None) -> Told:
     dice = Dice(seed)
     policy = _policy(dice, "at first")
     world = World(seed, plan or Swarm(dice), loop(**policy), fake=FakeCloud())
-    told = Told(seed, world, Plant(world), Workspace(world))
+    workspace = Workspace(world)
+    told = Told(seed, world, Plant(world), workspace, Field(world, workspace))
     invariants.watch(world)
     days = dice.between(0.3, 2.5, "days")
     _uploads(told, days)
     _surprises(told, days)
+    _pins(told, days)
+    told.field.visits(days * DAY)
     moments = [dice.between(0, days * DAY, "tick", n) for n in range(int(dice.between(6, 24, "ticks")))]
     world.every_timer(sorted(moments))
     return finish(told, days * DAY)
@@ -53,12 +59,20 @@ def breaks(seed: int, faults: Mapping[str, str]) -> bool:
     return tell(seed, Script(faults)).problem is not None
 
 
-def finish(told: Told, until: float, settling: Sequence[float] = SETTLING, timers: Collection[str] = ()) -> Told:
+def finish(
+    told: Told,
+    until: float,
+    settling: Sequence[float] = SETTLING,
+    timers: Collection[str] = (),
+    *,
+    checks: Collection[Callable[[World, Plant, Workspace, Field], None]] = invariants.ALL,
+) -> Told:
     """Let it all happen, with faults up to a time; then peace, with every timer or those named; then the accounts."""
     try:
         told.world.scheduler.run(until)
         settle(told, settling, timers)
-        invariants.check(told.world, told.plant, told.workspace)
+        for check in checks:
+            check(told.world, told.plant, told.workspace, told.field)
     except AssertionError as problem:
         told.problem = problem
     finally:
@@ -76,6 +90,11 @@ def settle(told: Told, settling: Sequence[float], timers: Collection[str]) -> No
     world.scheduler.run(world.scheduler.now + 12 * HOUR)  # whatever was delayed has come
     world.replay()
     start = world.scheduler.now + HOUR
+    if told.field.pins:
+        told.field.pin(0, "peace")
+    for hours in settling:
+        for device in told.field.devices:
+            world.scheduler.at(start + hours * HOUR - 60, partial(told.field.visit, device))
     world.every_timer([start + hours * HOUR for hours in settling], timers)
     world.scheduler.run(start + settling[-1] * HOUR + 6 * HOUR)
 
@@ -116,6 +135,21 @@ def _surprises(told: Told, days: float) -> None:
     for number in range(4):
         when = dice.between(0, days * DAY, "redeploy", number)
         world.scheduler.at(when, lambda n=number: _redeploy(told, n))  # type: ignore[misc] # bound now
+
+
+def _pins(told: Told, days: float) -> None:
+    """An operator pins a version that somebody made, and lifts the pin."""
+    dice, world = told.world.dice, told.world
+    if dice.roll("pins") < 0.4:
+        first, then = sorted(dice.between(0.4, 1.2, "pin", n) * days * DAY for n in (0, 1))
+        world.scheduler.at(first, lambda: _pin(told))
+        world.scheduler.at(then, lambda: told.field.pin(0, "all is well") if told.field.pins else None)
+
+
+def _pin(told: Told) -> None:
+    made = [int(one.version) for one in told.world.fake.registry.models.values() if "job" in one.lineage]
+    if made:
+        told.field.pin(told.world.dice.pick(tuple(made), "which pin"), "an inspection")
 
 
 def _redeploy(told: Told, number: int) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.sim.exhaustive import SCENARIOS, Scenario, pairs, single_faults
 
-PARTS = 24  # `make sim-exhaustive` runs all
+PARTS = 60  # `make sim-exhaustive` runs all
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)

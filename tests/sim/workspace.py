@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,10 @@ from tests.messages import registered, run_completed
 from tests.sim.world import World
 
 BETTER, WORSE = "better", "worse"
+HARMFUL, REFUSED = "harmful in the field", "refused by devices"  # and better, as far as the report says
 PLATFORM = ("missing", "failed by the platform")  # what is started once more
 BAD = (*PLATFORM, "failed", "canceled", "hangs", "no report", "no number", "no profile")
-ENDS = (BETTER,) * 6 + (WORSE,) * 4 + BAD
+ENDS = (BETTER,) * 6 + (WORSE,) * 3 + (HARMFUL, HARMFUL, REFUSED) + BAD
 
 
 FAILED = {
@@ -87,6 +89,13 @@ class Workspace:
         message = registered(version.version, version.model)
         self.world.deliver(f"registered {version.version}", lambda: deploy_on_model_registered(message))
 
+    def tell_again(self) -> None:
+        """Every registration is published once more."""
+        for model in self.world.fake.registry.models.values():
+            message = registered(model.version, model.model)
+            label = f"registered {model.version} again"
+            self.world.deliver(label, partial(deploy_on_model_registered, message))
+
     def somebody_registers(self, model: str) -> None:
         """A person registers a model by hand, with the next free number."""
         registry = self.world.fake.registry
@@ -95,6 +104,20 @@ class Workspace:
         registry.register(version)
         self.tell(version)
         self.world.seen["registered by hand"] += 1
+
+    def have(self, version: int, end: str) -> None:
+        """A version that a job of ours made and registered before the story begins."""
+        model, fake = self.world.loop.name, self.world.fake
+        job, order = f"rt-{model}-{version}-0", {"version": str(version), "state": "registered"}
+        fake.rows.insert("jobs", model, job, row={**order, "launched_at": self.world.time(), "generation": version})
+        profile, listing = _profile(version), f"files of {version}".encode()
+        fake.blobs.put("models", f"{model}/{version}/profile.json", profile.to_json().encode())
+        fake.blobs.put("models", f"{model}/{version}/files.json", listing)
+        lineage = {"job": job, "sha256": sha256(listing).hexdigest(), "profile": profile.hash}
+        made = ModelVersion(model, str(version), f"{model}/{version}", lineage)
+        fake.registry.register(made)
+        self.ends[job] = end
+        self.tell(made)
 
     def _begin(self, order: JobOrder) -> None:
         dice, now = self.world.dice, self.world.scheduler.now
