@@ -16,7 +16,7 @@ def field(here: Cloud, loop: Loop, version: str, previous: str) -> Field:
     if not previous:
         return Field()
     uses = {stored.key: from_bytes(stored.row.get(COLUMN)) for stored in here.rows.find(DEVICES, loop.name)}
-    named = {one for used in uses.values() for one in used}
+    named = sorted({one for used in uses.values() for one in used})
     if version not in named:
         return Field()
     found = {one: _reference(here, loop, one) for one in named}

@@ -102,7 +102,7 @@ def takeback(plan: Plan) -> Told:
     told.world.scheduler.at(0.0, partial(told.workspace.have, 1, BETTER))
     told.world.scheduler.at(3 * HOUR, partial(told.workspace.have, 2, HARMFUL))
     told.world.scheduler.at(7 * HOUR, told.workspace.tell_again)
-    told.field.visits(8 * HOUR, between=(240.0, 600.0))
+    told.field.visits(8 * HOUR, between=(550.0, 700.0))
     told.world.every_timer(
         [600, 7_800, 8_400, 9_000, 9_600, 10_200, *range(11_400, 26_000, 1_800)], ("advance_on_timer",)
     )

@@ -66,9 +66,9 @@ FREQUENCY = {
     SKIP: 3.0,
     REDEPLOY: 8.0,
     CONFLICT: 8.0,
-    MEDDLED: 40.0,
+    MEDDLED: 100.0,
     STALE: 15.0,
-    THROTTLED: 3.0,
+    THROTTLED: 15.0,
 }
 OF_CALLS = tuple(dict.fromkeys(kind for kinds in (*KINDS.values(), OF_EFFECTS) for kind in kinds))
 
