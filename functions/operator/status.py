@@ -95,7 +95,7 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
 
 def _held(rows: Rows, loop: str, uploads: Sequence[Stored]) -> Mapping[str, str]:
     transfers = [stored.row for stored in rows.find("transfers", loop) if stored.row["state"] in OPEN_TRANSFERS]
-    sites = [stored.row for stored in uploads if stored.row["state"] == "held"]
+    sites = [stored.row for stored in uploads if stored.row.get("state") == "held"]
     return {
         **{str(row["blob"]): str(row["reason"]) or "not looked into yet" for row in transfers},
         **{str(row["site"]): str(row["reason"]) for row in sites},
@@ -104,7 +104,7 @@ def _held(rows: Rows, loop: str, uploads: Sequence[Stored]) -> Mapping[str, str]
 
 def _state(upload: Stored) -> str:
     """A generation that took an upload has the last word: a late verdict on it changes nothing any more."""
-    return "taken" if upload.row["generation"] else str(upload.row["state"])
+    return "taken" if upload.row["generation"] else str(upload.row.get("state", "landed"))
 
 
 def _image(stored: Stored) -> str:

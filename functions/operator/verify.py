@@ -113,7 +113,7 @@ class Stored:
         versions = self._ledger.get(name, {})
         if facts:
             return str(versions.get(facts.etag, {}).get("sha256", ""))
-        taken = [str(row.get("sha256", "")) for row in versions.values() if row["state"] == "taken"]
+        taken = [str(row.get("sha256", "")) for row in versions.values() if row.get("state") == "taken"]
         return taken[-1] if taken else ""
 
     def _state(self, name: str, facts: BlobFacts | None) -> str:

@@ -22,6 +22,7 @@ LANDED, INCOMPLETE, HELD, ADMITTED, QUARANTINED, SUPERSEDED, TAKEN = (
     "superseded",
     "taken",
 )
+UNKEPT = "an earlier release trained on it and did not keep its content: send it again to train on it again"
 COMPLETE = "complete"  # of a transfer: everything came as it was sent
 
 
@@ -109,13 +110,29 @@ def overlooked(rows: Rows, blobs: Blobs, loop: Loop, *, now: datetime) -> list[U
 
     Files outside the loop's sites are left to their events, which say what is wrong with them.
     """
-    known = {stored.key for table in (UPLOADS, TRANSFERS) for stored in rows.find(table, loop.name)}
+    counted = list(rows.find(UPLOADS, loop.name))
+    _adopt(rows, loop, counted)
+    known = {stored.key for stored in (*counted, *rows.find(TRANSFERS, loop.name))}
     found = [
         Upload(_key(loop.data.container, facts.name, facts.etag), facts.name, facts.etag, facts.size_bytes, site, now)
         for site in loop.loop.sites
         for facts in blobs.list(loop.data.container, f"{loop.name}/{site}/")
     ]
     return [upload for upload in found if upload.key not in known]
+
+
+def _adopt(rows: Rows, loop: Loop, counted: Iterable[Stored]) -> None:
+    """Give a state to rows of the release that knew none: what it had not trained on is looked into as if it landed."""
+    old = [stored for stored in counted if "state" not in stored.row]
+    common: Row = {"rows": 0, "sha256": ""}
+    values: dict[str, Row] = {
+        stored.key: {**common, "state": TAKEN, "reason": UNKEPT}
+        if stored.row["generation"]
+        else {**common, "state": LANDED, "reason": ""}
+        for stored in old
+    }
+    if values:
+        rows.change_each(UPLOADS, loop.name, values=values)
 
 
 def landed(rows: Rows, loop: Loop) -> list[Upload]:
@@ -154,7 +171,8 @@ def taken(rows: Rows, loop: Loop, *, before: int, keys: Container[str]) -> list[
         keys: What it took, whether marked yet or not.
     """
     found = rows.find(UPLOADS, loop.name)
-    ours = [one for one in found if 0 < int(str(one.row["generation"])) < before or one.key in keys]
+    kept = [one for one in found if one.row.get("state") and one.row.get("reason") != UNKEPT]
+    ours = [one for one in kept if 0 < int(str(one.row["generation"])) < before or one.key in keys]
     return sorted((_upload(stored) for stored in ours), key=lambda upload: (upload.blob, upload.at, upload.etag))
 
 
@@ -176,9 +194,9 @@ def _upload(stored: Stored) -> Upload:
         size_bytes=int(str(row["size_bytes"])),
         site=str(row["site"]),
         at=datetime.fromisoformat(str(row["at"])),
-        rows=int(str(row["rows"])),
+        rows=int(str(row.get("rows", 0))),
         sha256=str(row.get("sha256", "")),
-        state=str(row["state"]),
-        reason=str(row["reason"]),
+        state=str(row.get("state", LANDED)),
+        reason=str(row.get("reason", "")),
         generation=int(str(row["generation"])),
     )

@@ -1,13 +1,14 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 import pytest
 
 from functions.errors import Refused
 from functions.journal import entries
 from functions.operator.status import status
-from functions.ports import JobOrder
+from functions.ports import JobOrder, Row
 from functions.retraining.admit import admit_landed
 from functions.retraining.decide import Decision, Launch, decide
 from functions.retraining.look import look
@@ -19,6 +20,7 @@ from functions.retraining.trigger import (
 )
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud, FakeTrainer
+from tests.files import flights
 from tests.messages import blob_created
 from tests.uploads import deliver, land
 
@@ -279,3 +281,18 @@ def test_files_beyond_a_full_generation_make_the_next_one(here: FakeCloud) -> No
         perform(decide(seen.backlog, small.retrain, now + timedelta(days=days)), here, small, seen=seen, now=now)
     generations = [stored.row["generation"] for stored in here.rows.find("uploads", "flight-delays")]
     assert {number: generations.count(number) for number in set(generations)} == {1: 50, 2: 34}
+
+
+def test_an_upload_that_an_earlier_release_counted_is_looked_into_and_trained_on(here: FakeCloud) -> None:
+    here.blobs.put("landing", "flight-delays/ewr/old.parquet", flights())
+    facts = here.blobs.facts("landing", "flight-delays/ewr/old.parquet")
+    assert facts is not None
+    key = sha256(f"landing\n{facts.name}\n{facts.etag}".encode()).hexdigest()[:32]
+    old: Row = {"blob": facts.name, "etag": facts.etag, "size_bytes": facts.size_bytes, "site": "ewr"}
+    here.rows.insert("uploads", "flight-delays", key, row={**old, "at": here.now(), "generation": 0})
+    trained: Row = {**old, "etag": "0x0", "at": here.now(), "generation": 1}
+    here.rows.insert("uploads", "flight-delays", "trained", row=trained)
+    count_overlooked_on_timer(None)
+    turn(here)
+    rows = {stored.key: stored.row for stored in here.rows.find("uploads", "flight-delays")}
+    assert (rows[key]["state"], rows["trained"]["state"]) == ("admitted", "taken")

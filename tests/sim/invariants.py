@@ -114,7 +114,7 @@ def _nothing_lost(world: World, plant: Plant, manifests: dict[int, list[dict[str
         expected = {"quarantined"} if one.kind in (EMPTY, BROKEN) else {"taken"}
         if plant.current[one.name] != number:
             expected.add("superseded")
-        state = "taken" if row["generation"] else str(row["state"])
+        state = "taken" if row["generation"] else str(row.get("state", "unknown"))
         need(state in expected, f"I1 upload {number} ({one.kind}) ends as {state}")
         where = taken[one.name, one.etag]
         need(where == (state == "taken"), f"I1 upload {number} is {state} and in {where} manifests")

@@ -3,13 +3,15 @@
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from functions.loops import Loop
+from functions.ports import Row
 from functions.retraining.trigger import count_upload_on_blob_created, request_retraining_on_drift
 from tests.files import FLIGHTS, comma_separated
 from tests.messages import blob_created, message
-from tests.sim.world import World
+from tests.sim.world import START, World
 
 LOOP = "flight-delays"
 COLUMNS = ("distance", "temp", "wind_speed", "visib", "late")  # fewer, for speed
@@ -102,6 +104,20 @@ class Plant:
             heard=lambda: self.acknowledged.add(number),
         )
         self.sent |= {number} if coming else set()
+
+    def uploaded_before(self, number: int, name: str, generation: int) -> None:
+        """A version that the earlier release counted, in the columns it had (commit a114d36)."""
+        blob, data = f"{LOOP}/{name}", content(number)
+        self.world.fake.blobs.put("landing", blob, data)
+        facts = self.world.fake.blobs.facts("landing", blob)
+        assert facts is not None
+        row: Row = {"blob": blob, "etag": facts.etag, "size_bytes": len(data), "site": name.split("/", maxsplit=1)[0]}
+        key = sha256(f"landing\n{blob}\n{facts.etag}".encode()).hexdigest()[:32]
+        self.world.fake.rows.insert("uploads", LOOP, key, row={**row, "at": START, "generation": generation})
+        self.content[blob, facts.etag] = data
+        self.current[blob] = number
+        if not generation:  # what was trained on is the earlier release's affair
+            self.landed[number] = Landed(blob, facts.etag, GOOD)
 
     def drift(self, device: str, version: int) -> None:
         """A device's inputs drifted."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from functions.ports import Row
 from tests.fakes.cloud import FakeCloud
 from tests.sim import invariants
 from tests.sim.faults import REDEPLOY, Dice, Plan, Script, Swarm
@@ -13,7 +14,7 @@ from tests.sim.plant import KINDS, LOOP, SITES, Plant, loop
 from tests.sim.workspace import Workspace
 from tests.sim.world import DAY, HOUR, World
 
-SETTLING = (0, 0.1, 0.3, 1, 5, 6, 7, 24, 25, 26, 32, 48, 50, 56, 74, 98, 104)  # hours after the last fault
+SETTLING = (0, 0.1, 0.3, 1, 5, 6, 7, 24, 25, 26, 32, 48, 50, 56, 74, 98, 104, 108, 110, 112, 114)  # hours after the last fault
 
 
 @dataclass
@@ -45,6 +46,8 @@ def tell(seed: int, plan: Plan | None = None) -> Told:
     told = Told(seed, world, Plant(world), workspace, Field(world, workspace))
     invariants.watch(world)
     days = dice.between(0.3, 2.5, "days")
+    if dice.roll("old") < 0.3:
+        _earlier_release(told)
     _uploads(told, days)
     _surprises(told, days)
     _pins(told, days)
@@ -120,6 +123,17 @@ def _uploads(told: Told, days: float) -> None:
         world.scheduler.at(when, lambda n=number, name=name, kind=kind: told.plant.upload(n, name, kind))  # type: ignore[misc] # bound now
 
 
+def _earlier_release(told: Told) -> None:
+    """The rows that an earlier release left: a generation it trained on, uploads it counted, a wish it heard."""
+    fake = told.world.fake
+    for number in range(1_000, 1_004):
+        told.plant.uploaded_before(number, f"jfk/old-{number}.csv", generation=1 if number < 1_002 else 0)
+    fake.rows.insert("generations", LOOP, "current", row={"number": 2, "state": "open", "trigger": "", "reason": ""})
+    wish: Row = {"device": "edge-9", "version": 0, "reason": "edge-9: warmer", "state": 0}
+    fake.rows.insert("requests", LOOP, "old", row=wish)
+    told.world.seen["rows of an earlier release"] += 1
+
+
 def _surprises(told: Told, days: float) -> None:
     dice, world = told.world.dice, told.world
     for number in range(int(dice.between(0, 4, "drifts"))):
@@ -161,6 +175,8 @@ def _redeploy(told: Told, number: int) -> None:
     told.workspace.most_jobs = max(told.workspace.most_jobs, changed.retrain.jobs_per_day)
 
     def renew(index: int) -> None:
+        if world.calm:
+            return
         world.restart(world.instances[index])
         world.instances[index].settings.loops = {LOOP: changed}
 
