@@ -14,7 +14,29 @@ from tests.sim.plant import KINDS, LOOP, SITES, Plant, loop
 from tests.sim.workspace import Workspace
 from tests.sim.world import DAY, HOUR, World
 
-SETTLING = (0, 0.1, 0.3, 1, 5, 6, 7, 24, 25, 26, 32, 48, 50, 56, 74, 98, 104, 108, 110, 112, 114)  # hours after the last fault
+SETTLING = (
+    0,
+    0.1,
+    0.3,
+    1,
+    5,
+    6,
+    7,
+    24,
+    25,
+    26,
+    32,
+    48,
+    50,
+    56,
+    74,
+    98,
+    104,
+    108,
+    110,
+    112,
+    114,
+)  # hours after the last fault
 
 
 @dataclass
