@@ -98,11 +98,11 @@ def measure(
 
 
 def loops(home: Path, unread: bool) -> Path:  # noqa: FBT001 # as it was given
-    """A folder with the demo's loop, under the policy of this benchmark."""
-    text = (ROOT / "loops" / f"{LOOP}.toml").read_text(encoding="utf-8")
+    """A folder with the tests' loop, under the policy of this benchmark."""
+    text = (ROOT / "tests" / "loops" / f"{LOOP}.toml").read_text(encoding="utf-8")
     for old, new in (CHANGES | (UNREAD if unread else {})).items():
         if old not in text:
-            raise RuntimeError(f"{old!r} is not in loops/{LOOP}.toml any more")
+            raise RuntimeError(f"{old!r} is not in tests/loops/{LOOP}.toml any more")
         text = text.replace(old, new)
     folder = home / "loops"
     folder.mkdir()

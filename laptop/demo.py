@@ -1,4 +1,4 @@
-"""The story of `refluent demo`: the whole loop, twice round, on real flights."""
+"""The story of `refluent demo`: the whole loop on real flights, with what it turns down on the way."""
 
 import io
 import random
@@ -6,21 +6,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from itertools import batched, chain, count
+from itertools import batched, count, cycle, islice
 from typing import Any
 
 import httpx
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import typer
 from rich.console import Console
 
+from functions.errors import LoopError
 from functions.journal import Entry, entries
 from functions.operator.cli import tell as tell_entry
+from functions.operator.plan import plan
 from functions.ports import Rows
 from functions.wiring import azure
-from laptop.flights import SITES, day_tables, requests
+from functions.wishes import order
+from laptop.flights import LABEL, SITES, day_tables, requests
 from laptop.provision import DEVICES
 from laptop.scoring import Clients
 from laptop.stack import Stack
@@ -28,9 +34,11 @@ from laptop.tls import client_context
 from laptop.up import Up
 
 LOOP = "flight-delays"
-BREATH_S = 0.3  # between two days of requests while a job trains on the same two cores
+BREATH_S = 0.1  # between two days of requests, so that a canary's rows take seconds to come together
+LONG_BREATH_S = 1.0  # while a job trains on the same two cores
 PATIENCE_S = 90
 COUNTED = "count-upload-on-blob-created"
+BROKEN = b"<!DOCTYPE html><title>502 Bad Gateway</title>\n"  # what a proxy left where a file should be
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +56,8 @@ class Plan:
     week: int = 7
 
 
-class Stuck(Exception):
-    """The story does not go on; the message names what was awaited."""
+class Stuck(LoopError):
+    """The story does not go on."""
 
 
 @dataclass
@@ -99,7 +107,9 @@ class Story:
             if found:
                 return found[-1]
             time.sleep(0.2)
-        raise Stuck(f"no {decision} about {subject} within {PATIENCE_S} s")
+        last = max(self._known.values(), key=lambda entry: entry.at, default=None)
+        why = f"the last decision was {last.decision} about {last.subject}" if last else "nothing was decided at all"
+        raise Stuck(f"no {decision} about {subject} within {PATIENCE_S} s", why=why, fix="read the logs named above")
 
     def say(self, text: str) -> None:
         """A sentence of the narrator."""
@@ -111,7 +121,7 @@ class Story:
 
 
 def tell(stack: Stack, console: Console) -> dict[str, object]:
-    """Bring a stack up, run the loop twice round, and return the figures."""
+    """Bring a stack up, tell the story, and return the figures."""
     began, plan = time.monotonic(), Plan()
     console.print("[bold]Refluent[/]: data leaves the edge, a better model flows back.")
     note = f"Real SDKs, real protocols, real training, on {stack.address} only. Logs: {stack.home}/logs"
@@ -119,13 +129,13 @@ def tell(stack: Stack, console: Console) -> dict[str, object]:
     with ThreadPoolExecutor(1) as early:
         early.submit(requests, SITES[0], plan.first[0])  # reads the year's flights while the stack comes up
         with Up(stack, progress=lambda line: console.print(f"[dim]starting {line}[/]")) as up:
-            figures = twice_round(up, console, plan)
+            figures = go_round(up, console, plan)
             figures["seconds"] = round(time.monotonic() - began, 1)
             _summary(console, figures)
     return figures
 
 
-def twice_round(up: Up, console: Console, plan: Plan) -> dict[str, object]:
+def go_round(up: Up, console: Console, plan: Plan) -> dict[str, object]:
     """Run the story on a stack that is up and has no history; the figures are what `refluent demo --json` writes."""
     return _Demo(up, console, plan).run()
 
@@ -139,11 +149,15 @@ class _Demo:
         self._relay = httpx.Client(
             base_url=self._stack.event_grid_url, verify=client_context(self._stack), trust_env=False
         )
+        self._served = cycle(_days(*plan.following))  # on a slow machine the year may not be enough
+        self._landed = plan.first[1]
         self._rounds: list[Round] = []
 
     def run(self) -> dict[str, object]:
         self._first_round()
         self._second_round()
+        rejected = self._ask_for_no_reason()
+        rolled_back = self._learn_it_the_wrong_way_round()
         held = self._register_by_hand()
         drift = self._story.find("Drifted")[0]
         outside = self._up.processes.outside_log
@@ -151,6 +165,9 @@ class _Demo:
             "rounds": [vars(one) for one in self._rounds],
             "scoring": self._clients.books.figures(),
             "drift": {"device": drift.subject, "feature": drift.reason.split(",")[0], "explanation": drift.reason},
+            "set_aside": [entry.reason for entry in self._story.find("Quarantine", f"{LOOP}/")],
+            "rejected": rejected.reason,
+            "rolled_back": rolled_back,
             "held_models": held,
             "requests_outside_loopback": len(outside.read_text().splitlines()) if outside.exists() else 0,
         }
@@ -158,41 +175,69 @@ class _Demo:
     def _first_round(self) -> None:
         began, one = time.monotonic(), Round()
         self._story.say("1. Three airports upload their first weeks, a file a day, in one burst.")
-        self._story.note("Event Grid is told to deliver many events twice, and out of order.")
+        self._story.note("Event Grid delivers many events twice, and out of order; one file is no flights at all.")
         self._switch(duplicate=0.4, reorder_s=0.5)
+        _, last = self._plan.first
+        broken = f"{LOOP}/ewr/{last + timedelta(days=1)}.parquet"
+        azure().blobs.put("landing", broken, BROKEN)
         one.uploads = self._upload(*self._plan.first)
         self._finish(one, "1", began)
+        self._story.wait("Quarantine", broken, self._up.check)
         self._switch()
 
     def _second_round(self) -> None:
         began, one = time.monotonic(), Round()
         before = self._delivered()
         self._story.say("2. The devices answer their airports, week after week; at each week's end its flights land.")
-        weeks = batched(self._days(), self._plan.week, strict=False)
-        for week in weeks:
-            for day in week:
+        for week in batched(_days(*self._plan.following), self._plan.week, strict=False):
+            for day in islice(self._served, len(week)):
                 self._serve(day)
                 self._story.read()
             self._up.check()
             one.uploads += self._upload(week[0], week[-1])
+            self._landed = week[-1]
             if self._story.find("Drifted"):
                 break
-        stop = threading.Event()
-        server = threading.Thread(target=self._keep_serving, args=(chain.from_iterable(weeks), stop))
-        server.start()
-        try:
-            self._finish(one, "2", began)
-        finally:
-            stop.set()
-            server.join()
+        self._finish(one, "2", began)
         one.deliveries -= before
+
+    def _ask_for_no_reason(self) -> Entry:
+        """A challenger that is no better."""
+        self._story.say("3. Somebody would like a fresh model, though little is new.")
+        self._order("it feels like time for a fresh model")
+        with self._serving(LONG_BREATH_S):
+            launch = self._story.wait("Launch", f"{LOOP}#3", self._up.check)
+            return self._story.wait("Reject", launch.links[0], self._up.check)
+
+    def _learn_it_the_wrong_way_round(self) -> dict[str, object]:
+        """A model that passes the gate, and does harm in the field."""
+        self._story.say(
+            "4. Headquarters sends every file again, corrected; now `late` says which flights were on time."
+        )
+        self._story.note("Each file is sound, and a model of them is right about every held-out day of them.")
+        with self._serving(LONG_BREATH_S):
+            self._upload(*self._plan.first, inverted=True)
+            self._upload(self._plan.following[0], self._landed, inverted=True)
+            self._order("the files are corrected")
+            hold = self._story.wait("HoldForBudget", f"{LOOP}#4", self._up.check)
+            self._story.note("The day's jobs are spent. Nothing is lost; a person may say: anyway.")
+            self._order("the files are corrected, and we cannot wait", anyway=True)
+            gate = self._judged("4")
+        version = gate.links[0].split(":")[1]
+        with self._serving():
+            back = self._story.wait("RollBack", f"{LOOP}:{version}", self._up.check)
+        rings = ["canary", *(["everywhere"] if self._story.find("Advance", f"{LOOP}:{version}") else [])]
+        reasons = {"held": hold.reason, "gate": gate.reason, "because": back.reason}
+        return {"version": version, "rings": rings, **reasons}
 
     def _finish(self, one: Round, number: str, began: float) -> None:
         """Follow a round from its job to its model on every device."""
-        launch = self._story.wait("Launch", f"{LOOP}#{number}", self._up.check)
-        gate = self._story.wait("Register", launch.links[0], self._up.check)
-        version = gate.links[0].split(":")[1]
-        self._story.wait("Finish", f"{LOOP}:{version}", self._up.check)
+        with self._serving(LONG_BREATH_S):
+            gate = self._judged(number)
+        launch, version = self._story.find("Launch", f"{LOOP}#{number}")[-1], gate.links[0].split(":")[1]
+        self._foretell(version)
+        with self._serving():
+            self._story.wait("Finish", f"{LOOP}:{version}", self._up.check)
         rolled = [*self._story.find("Deploy", f"{LOOP}:{version}"), *self._story.find("Advance", f"{LOOP}:{version}")]
         one.trigger = "drift" if launch.reason.startswith("drift") else "data"
         one.jobs = len({entry.links[0] for entry in self._story.find("Launch", f"{LOOP}#{number}")})
@@ -203,15 +248,32 @@ class _Demo:
         self._rounds.append(one)
         self._story.read()
 
+    def _judged(self, number: str) -> Entry:
+        """The gate's word on a generation's model, once it passed."""
+        launch = self._story.wait("Launch", f"{LOOP}#{number}", self._up.check)
+        return self._story.wait("Register", launch.links[0], self._up.check)
+
     def _register_by_hand(self) -> int:
-        self._story.say("3. Somebody registers a model by hand, without lineage.")
+        self._story.say("5. Somebody registers a model by hand, without lineage.")
         self._up.run("somebody", "laptop.somebody", LOOP)
         self._story.wait("AwaitApproval", LOOP, self._up.check)
         return len(self._story.find("AwaitApproval", LOOP))
 
-    def _upload(self, first: date, last: date) -> int:
+    def _foretell(self, version: str) -> None:
+        """What `refluent plan` says."""
+        self._story.note(f"What model {version} would change, as refluent plan says:")
+        with suppress(typer.Exit):  # it is risky, and said why
+            plan([LOOP], to=version)
+
+    def _order(self, because: str, *, anyway: bool = False) -> None:
+        """What `refluent train --because` does."""
+        here = azure()
+        order(here.rows, here.settings.loops[LOOP], because, anyway=anyway)
+
+    def _upload(self, first: date, last: date, *, inverted: bool = False) -> int:
         blobs = azure().blobs
-        files = [(f"{LOOP}/{site}/{day}.parquet", _parquet(table)) for site, day, table in day_tables(first, last)]
+        tables = day_tables(first, last)
+        files = [(f"{LOOP}/{site}/{day}.parquet", _parquet(table, inverted=inverted)) for site, day, table in tables]
         random.Random(1).shuffle(files)  # noqa: S311 # an order, not a secret
         with ThreadPoolExecutor(8) as pool:
             for _ in pool.map(lambda file: blobs.put("landing", *file), files):
@@ -221,16 +283,21 @@ class _Demo:
     def _serve(self, day: date) -> None:
         self._clients.ask({site: iter(requests(site, day)) for site in SITES})
 
-    def _keep_serving(self, days: Iterator[date], stop: threading.Event) -> None:
-        for day in days:
-            if stop.is_set():
-                return
-            self._serve(day)
-            time.sleep(BREATH_S)
+    @contextmanager
+    def _serving(self, breath_s: float = BREATH_S) -> Iterator[None]:
+        """The devices that have a model go on answering, day after day, while something else happens."""
+        stop = threading.Event()
+        server = threading.Thread(target=self._keep_serving, args=(stop, breath_s))
+        server.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            server.join()
 
-    def _days(self) -> Sequence[date]:
-        first, last = self._plan.following
-        return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    def _keep_serving(self, stop: threading.Event, breath_s: float) -> None:
+        while self._rounds and not stop.wait(breath_s):
+            self._serve(next(self._served))
 
     def _switch(self, **switches: object) -> None:
         self._relay.put("/laptop/switches", json=switches).raise_for_status()
@@ -239,25 +306,36 @@ class _Demo:
         return int(self._relay.get("/laptop/statistics").json()[COUNTED]["delivered"])
 
 
-def _parquet(table: pa.Table) -> bytes:
+def _days(first: date, last: date) -> Sequence[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _parquet(table: pa.Table, *, inverted: bool) -> bytes:
+    if inverted:
+        table = table.set_column(table.column_names.index(LABEL), LABEL, pc.invert(table[LABEL]))
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
 
 
 def _summary(console: Console, figures: dict[str, Any]) -> None:
-    scoring, drift = figures["scoring"], figures["drift"]
-    lines = [f"\n[bold]Twice round in {figures['seconds']:.0f} s.[/]"]
+    scoring, drift, back = figures["scoring"], figures["drift"], figures["rolled_back"]
+    lines = [f"\n[bold]Twice round, and two models turned down, in {figures['seconds']:.0f} s.[/]"]
     lines += [
         f"  round {number}: {one['uploads']} uploads, {one['deliveries']} deliveries, {one['jobs']} job "
         f"(because of {one['trigger']}), model {one['model_version']}: {one['gate']}"
         for number, one in zip(count(1), figures["rounds"], strict=False)
     ]
     lines += [
+        *(f"  quarantined: {reason}" for reason in figures["set_aside"]),
         f"  drift: {drift['device']}: {drift['explanation']}",
+        f"  rejected: {figures['rejected']}",
+        f"  held: {back['held']}",
+        f"  model {back['version']} passed: {back['gate']}",
+        f"  model {back['version']} was rolled back: {back['because']}",
         (
             f"  {scoring['requests']} scoring requests, {scoring['failed']} failed, median {scoring['p50_ms']} ms, "
-            f"longest {scoring['longest_pause_ms']} ms, two model swaps among them"
+            f"longest {scoring['longest_pause_ms']} ms, through every swap"
         ),
         (
             f"  {figures['held_models']} model held for approval; "

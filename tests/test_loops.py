@@ -32,8 +32,8 @@ def test_the_sample_loop_reads_as_it_is_written() -> None:
     ("old", "new", "said"),
     [
         ('quiet_for = "2 s"', 'quiet_for = "3 fortnights"', r"retrain\.quiet_for"),
-        ("jobs_per_day = 2", "jobs_per_day = 0", r"retrain\.jobs_per_day.*because: Input should be greater"),
-        ("jobs_per_day = 2", "jobs_a_day = 2", r"retrain\.jobs"),
+        ("jobs_per_day = 3", "jobs_per_day = 0", r"retrain\.jobs_per_day.*because: Input should be greater"),
+        ("jobs_per_day = 3", "jobs_a_day = 3", r"retrain\.jobs"),
         ("confidence = 0.95", "confidence = 95", r"gate\.confidence"),
         ('type = "label"', 'type = "number"', "one label"),
         ('"visib"]', '"visibility"]', "visibility"),

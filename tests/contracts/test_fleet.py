@@ -85,7 +85,7 @@ def test_progress_counts_the_devices_that_each_metric_names(
 def test_a_device_gets_its_module_from_the_base_and_the_newest_model_from_the_layers_on_it(
     azure: Azure, stack: Stack, unique: str
 ) -> None:
-    loop = read(Path("loops/flight-delays.toml"))
+    loop = read(Path("tests/loops/flight-delays.toml"))
     rings = [ring.model_copy(update={"devices": f"tags.site = '{unique}'"}) for ring in loop.rollout.ring]
     loop = loop.model_copy(update={"rollout": loop.rollout.model_copy(update={"ring": rings})})
     with DefaultAzureCredential() as credential:
@@ -133,7 +133,7 @@ def test_the_devices_that_meet_a_condition_are_named(cloud: Cloud, unique: str, 
 
 @pytest.mark.enable_socket
 def test_a_plan_against_the_hub_says_who_would_get_what(azure: Azure, stack: Stack, unique: str) -> None:
-    whole = read(Path("loops/flight-delays.toml"))
+    whole = read(Path("tests/loops/flight-delays.toml"))
     rings = [ring.model_copy(update={"devices": f"tags.site = '{unique}'"}) for ring in whole.rollout.ring]
     loop = whole.model_copy(update={"rollout": whole.rollout.model_copy(update={"ring": rings})})
     here = FakeCloud(fleet=azure.fleet)  # type: ignore[arg-type] # the port, kept by the hub

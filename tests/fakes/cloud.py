@@ -230,13 +230,16 @@ ENVIRONMENT: Mapping[str, str] = {
     "IOTHUB_ID": f"{GROUP}/Microsoft.Devices/IotHubs/refluent",
 }
 ONE_BY_ONE = {"REQUESTS_AT_ONCE": "1"}  # no threads, so that a simulation may decide the order
+OWN_LOOPS = {"LOOPS_FOLDER": "tests/loops"}
 
 
 @dataclass
 class FakeCloud:
     """Every port in memory, under the settings of a made-up app."""
 
-    settings: Settings = field(default_factory=lambda: Settings.model_validate({**ENVIRONMENT, **ONE_BY_ONE}))
+    settings: Settings = field(
+        default_factory=lambda: Settings.model_validate({**ENVIRONMENT, **ONE_BY_ONE, **OWN_LOOPS})
+    )
     rows: FakeRows = field(default_factory=FakeRows)
     blobs: FakeBlobs = field(default_factory=FakeBlobs)
     trainer: FakeTrainer = field(default_factory=FakeTrainer)

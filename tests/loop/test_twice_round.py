@@ -1,4 +1,4 @@
-"""The whole loop, twice round, on a few real days: every process, every protocol, no stand-in for anything."""
+"""The demo's story, on real days: every process, every protocol, no stand-in for anything."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "-W",
         "ignore",
         "-m",
-        "tests.loop.small",
+        "tests.loop.story",
         str(folder / "home"),
         str(folder / "told.json"),
     ]
@@ -31,7 +31,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_a_burst_starts_one_job_and_drift_the_second(told: dict[str, Any]) -> None:
     first, second = told["rounds"]
-    assert (first["trigger"], first["jobs"], first["uploads"]) == ("data", 1, 24)
+    assert (first["trigger"], first["jobs"], first["uploads"]) == ("data", 1, 84)
     assert (second["trigger"], second["jobs"]) == ("drift", 1)
     assert first["deliveries"] > first["uploads"], "nothing was delivered twice, so the burst proved nothing"
 
@@ -46,11 +46,30 @@ def test_the_second_model_beats_the_first_and_each_reaches_canary_then_everywher
         assert f"-{one['model_version']}-everywhere-" in everywhere
 
 
-def test_every_request_was_answered_through_both_swaps(told: dict[str, Any]) -> None:
+def test_every_request_was_answered_through_every_swap(told: dict[str, Any]) -> None:
     scoring = told["scoring"]
     assert scoring["requests"] > 500
     assert scoring["failed"] == 0
-    assert scoring["versions"] == ["1", "2"]
+    assert scoring["versions"] == ["1", "2", "3"]
+
+
+def test_a_file_that_is_none_is_set_aside_and_its_neighbours_train(told: dict[str, Any]) -> None:
+    (reason,) = told["set_aside"]
+    assert "cannot be trained on" in reason
+    assert "DATA_FORMAT" in reason
+
+
+def test_a_challenger_that_is_no_better_is_turned_down(told: dict[str, Any]) -> None:
+    assert "the gate asks for 0.002" in told["rejected"]
+
+
+def test_a_model_of_wrong_labels_passes_the_gate_and_is_taken_back_from_the_canary(told: dict[str, Any]) -> None:
+    back = told["rolled_back"]
+    assert back["version"] == "3"
+    assert "3 of 3 jobs were started" in back["held"]
+    assert "lower than the champion's" in back["gate"]
+    assert "is the version's own" in back["because"]
+    assert back["rings"] == ["canary"]
 
 
 def test_the_drift_is_explained_by_feature_direction_and_size(told: dict[str, Any]) -> None:
@@ -61,7 +80,7 @@ def test_the_drift_is_explained_by_feature_direction_and_size(told: dict[str, An
 def test_a_model_registered_by_hand_is_held(told: dict[str, Any]) -> None:
     assert told["held_models"] == 1
     (loop,) = told["status"]
-    assert loop["rollouts"] == {"1": "done", "2": "done", "3": "awaiting approval"}
+    assert loop["rollouts"] == {"1": "done", "2": "done", "3": "rolled back", "4": "awaiting approval"}
 
 
 def test_nothing_left_this_computer(told: dict[str, Any]) -> None:
@@ -71,18 +90,20 @@ def test_nothing_left_this_computer(told: dict[str, Any]) -> None:
 def test_why_tells_an_upload_s_whole_story(told: dict[str, Any]) -> None:
     decisions = [entry["decision"] for entry in told["why"]]
     story = ["Launch", "Register", "Deploy", "Advance", "Finish"]
-    assert [decision for decision in decisions if decision in story] == story
+    assert [decision for decision in decisions if decision in story][: len(story)] == story
+    assert "RollBack" in decisions  # of the model that its second version, sent again, was part of
     assert told["unknown"] == 404
 
 
 def test_poison_in_a_batch_is_set_aside_and_its_neighbour_counted(told: dict[str, Any]) -> None:
     assert told["posted"] == 202
     codes = sorted(name.split("/")[1] for name in told["quarantined"])
-    assert codes == ["EG_SCHEMA", "EG_TOPIC_NOT_ALLOWED"]
+    assert codes == ["DATA_FORMAT", "EG_SCHEMA", "EG_TOPIC_NOT_ALLOWED"]
     uploads = told["status"][0]["uploads"]
     counted = [uploads.get(state, 0) for state in ("landed", "superseded")]  # there is no such blob
     assert sum(counted) == 1
 
 
-def test_no_function_failed_on_the_way(told: dict[str, Any]) -> None:
-    assert {name: books["failed"] for name, books in told["invocations"].items() if books["failed"]} == {}
+def test_no_function_failed_on_the_way_but_to_let_another_decide(told: dict[str, Any]) -> None:
+    failed = {name for name, books in told["invocations"].items() if books["failed"]}
+    assert failed <= {"judge_on_run_ended"}  # of several events of one run at once one decides, the others come again

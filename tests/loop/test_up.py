@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from laptop.up import CannotStart, claimed_stack
+from tests.fakes.cloud import OWN_LOOPS
 from tests.files import flights
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
@@ -21,7 +22,8 @@ REFLUENT = [sys.executable, "-W", "ignore", "-c", "from laptop.cli import run; r
 
 @contextmanager
 def running(home: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = {**inherited, **OWN_LOOPS}
     command = [*REFLUENT, "--home", str(home), "up", *options]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -116,7 +118,7 @@ def test_two_stacks_run_side_by_side_and_a_killed_owner_takes_its_processes_alon
 
 def test_a_broken_loop_file_stops_the_start_with_its_line(tmp_path: Path) -> None:
     sample = Path("loops/flight-delays.toml").read_text(encoding="utf-8")
-    broken = sample.replace("jobs_per_day = 2", "jobs_per_day = 0")
+    broken = sample.replace("jobs_per_day = 3", "jobs_per_day = 0")
     folder = tmp_path / "loops"
     folder.mkdir()
     (folder / "flight-delays.toml").write_text(broken, encoding="utf-8")

@@ -9,7 +9,9 @@ from functions.ports import JobOutcome
 from functions.promotion.decide import GiveUp, Register, Reject, Wait, decide
 from functions.promotion.report import Report
 
-GATE = read(Path("loops/flight-delays.toml")).gate  # 0.002 nats, 95 %, no site worse by 0.01, at most 1.5 times as slow
+GATE = read(
+    Path("tests/loops/flight-delays.toml")
+).gate  # 0.002 nats, 95 %, no site worse by 0.01, at most 1.5 times as slow
 BOUND = Gate(margin=0.002, confidence=0.95)
 LENIENT = GATE.model_copy(update={"promote": "unless proven worse"})
 DONE = JobOutcome("completed")

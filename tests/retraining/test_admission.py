@@ -12,7 +12,7 @@ from functions.retraining import ledger
 from functions.retraining.trigger import count_overlooked_on_timer, count_upload_on_blob_created, retrain_on_timer
 from functions.settings import Settings
 from functions.wiring import using
-from tests.fakes.cloud import ENVIRONMENT, FakeBlobs, FakeCloud
+from tests.fakes.cloud import ENVIRONMENT, OWN_LOOPS, FakeBlobs, FakeCloud
 from tests.files import flights
 from tests.messages import blob_created
 from tests.uploads import declare, deliver, land
@@ -161,7 +161,7 @@ def test_what_the_loop_takes_without_a_look_is_copied_and_never_read(
 
 
 def test_several_files_are_looked_into_at_the_same_time(here: FakeCloud) -> None:
-    here.settings = Settings.model_validate({**ENVIRONMENT, "REQUESTS_AT_ONCE": "4"})
+    here.settings = Settings.model_validate({**ENVIRONMENT, **OWN_LOOPS, "REQUESTS_AT_ONCE": "4"})
     blobs = [f"flight-delays/ewr/{number}.parquet" for number in range(30)]
     land(here, *blobs[:-1])
     land(here, blobs[-1], data=PAGE)

@@ -11,7 +11,7 @@ from functions.retraining.decide import Backlog, HoldForBudget, Job, Launch, Res
 from functions.retraining.money import Spent, spent
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-POLICY = read(Path("loops/flight-delays.toml")).retrain  # 84 files, quiet for 2 s, at most 2 min, 2 jobs a day
+POLICY = read(Path("tests/loops/flight-delays.toml")).retrain  # 84 files, quiet for 2 s, at most 2 min, 2 jobs a day
 
 
 DRIFT = (Wish("drift", "lga: temp"),)

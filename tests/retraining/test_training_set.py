@@ -14,7 +14,7 @@ from functions.retraining.ledger import Upload
 from functions.retraining.training_set import select
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-POLICY = read(Path("loops/flight-delays.toml")).retrain
+POLICY = read(Path("tests/loops/flight-delays.toml")).retrain
 
 
 def policy(**changes: object) -> Retrain:

@@ -11,7 +11,7 @@ from functions.manifests.read import read as read_manifest
 from functions.ports import Deployment, ModelVersion
 from functions.rollout.manifest import base, layer
 
-LOOP = read(Path("loops/flight-delays.toml"))
+LOOP = read(Path("tests/loops/flight-delays.toml"))
 MODEL = ModelVersion("flight-delays", "12", "flight-delays/12", {"job": "rt", "sha256": "ab12", "profile": "0f" * 8})
 STORE = "https://refluent.blob.core.windows.net"
 IMAGE = "refluent.azurecr.io/inference@sha256:" + "5" * 64

@@ -11,7 +11,7 @@ from functions.ports import ModelVersion
 from functions.rollout import rings
 from laptop.iot_hub.query import parse_target_condition
 
-LOOP = read(Path("loops/flight-delays.toml"))
+LOOP = read(Path("tests/loops/flight-delays.toml"))
 STORE = "https://refluent.blob.core.windows.net"
 IDS = [f"device-{number}" for number in range(400)]
 

@@ -287,7 +287,7 @@ def test_what_went_wrong_elsewhere_is_still_raised(here: FakeCloud) -> None:
 
 
 def test_a_ring_of_a_few_devices_names_them_and_the_next_reaches_all(here: FakeCloud, tmp_path: Path) -> None:
-    text = Path(f"loops/{LOOP}.toml").read_text(encoding="utf-8")
+    text = Path(f"tests/loops/{LOOP}.toml").read_text(encoding="utf-8")
     named = "devices = \"tags.fleet = 'new-york' AND tags.site = 'lga'\""
     some = text.replace(named, "devices = \"tags.fleet = 'new-york'\"\ncount = 1")
     (tmp_path / f"{LOOP}.toml").write_text(some, encoding="utf-8")

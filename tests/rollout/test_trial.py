@@ -17,7 +17,7 @@ from tests.rollout.fleet import LOOP, decisions, effective, layers, made, observ
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[FakeCloud]:
-    text = Path(f"loops/{LOOP}.toml").read_text(encoding="utf-8")
+    text = Path(f"tests/loops/{LOOP}.toml").read_text(encoding="utf-8")
     asked = text.replace('module = "inference"\n', 'module = "inference"\nshadow_for = "0.000001 s"\n', 1)
     assert asked != text
     (tmp_path / f"{LOOP}.toml").write_text(asked, encoding="utf-8")

@@ -261,7 +261,7 @@ def test_a_loop_file_that_lost_a_ring_ends_the_rollout_in_its_last_one(here: Fak
     advance_on_timer(None)
     report(here, deployed(here, "1")[1], 3, ready=3)
     dwell(here, "1")
-    text = Path(f"loops/{LOOP}.toml").read_text(encoding="utf-8")
+    text = Path(f"tests/loops/{LOOP}.toml").read_text(encoding="utf-8")
     second = text[text.index('[[rollout.ring]]\nname = "everywhere"') : text.index("[drift]")]
     (tmp_path / f"{LOOP}.toml").write_text(text.replace(second, ""), encoding="utf-8")
     here.settings = Settings.model_validate({**ENVIRONMENT, "LOOPS_FOLDER": str(tmp_path)})

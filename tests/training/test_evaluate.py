@@ -20,7 +20,7 @@ from training.make_profile import make_profile
 from training.rows import Rows, read_rows, take
 from training.train import train
 
-GATE = read(Path("loops/flight-delays.toml")).gate
+GATE = read(Path("tests/loops/flight-delays.toml")).gate
 
 
 def constant_model(folder: Path, like: Path, probability: float) -> Path:

@@ -79,7 +79,7 @@ def test_what_is_no_file_of_its_kind_is_unclean(name: str, content: bytes) -> No
 
 
 def test_what_comes_out_is_admitted_by_the_cloud() -> None:
-    loop = Path("loops/flight-delays.toml")
+    loop = Path("tests/loops/flight-delays.toml")
     data = read(loop).data
     content = clean("day.parquet", flights(), schema_from(str(loop))).content
     found = look_into("day.parquet", len(content), lambda start, length: content[start : start + length], data=data)
@@ -92,8 +92,8 @@ def test_a_schema_is_read_from_a_loop_file_a_json_file_or_json(tmp_path: Path) -
     (tmp_path / "schema.json").write_text(text)
     expected = Schema({"hour": Column("number", whole=True, min=0)}, 1_000_000, 2_000_000)
     assert schema_from(text) == schema_from(str(tmp_path / "schema.json")) == expected
-    assert list(schema_from("loops/flight-delays.toml").columns) == list(
-        read(Path("loops/flight-delays.toml")).data.columns
+    assert list(schema_from("tests/loops/flight-delays.toml").columns) == list(
+        read(Path("tests/loops/flight-delays.toml")).data.columns
     )
 
 

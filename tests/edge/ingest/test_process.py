@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 def environment(folder: Path) -> dict[str, str]:
     folders = {f"INGEST_{name}": str(folder / name) for name in ("SHARE", "CLOUD_SHARE", "REJECTS", "STATE")}
-    schema = str(ROOT / "loops" / "flight-delays.toml")
+    schema = str(ROOT / "tests" / "loops" / "flight-delays.toml")
     return {**folders, "INGEST_SITE": "ewr", "INGEST_SCHEMA": schema, "INGEST_SETTLED_SECONDS": "0"}
 
 

@@ -15,7 +15,7 @@ from edge.ingest.schema import schema_from
 from edge.ingest.settings import Settings
 from tests.files import FLIGHTS, comma_separated, flights
 
-SCHEMA = schema_from("loops/flight-delays.toml")
+SCHEMA = schema_from("tests/loops/flight-delays.toml")
 FILES: Mapping[str, bytes] = {
     "2013-01-01.parquet": flights(1),
     "february/2013-02-01.csv": comma_separated(**FLIGHTS),

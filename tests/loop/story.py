@@ -1,9 +1,8 @@
-"""`python -m tests.loop.small HOME FILE`: the story on a few days of January and July, and questions while it is up."""
+"""`python -m tests.loop.story HOME FILE`: the demo's story, and questions while it is up."""
 
 import json
 import os
 import sys
-from datetime import date
 from pathlib import Path
 
 import httpx
@@ -11,32 +10,11 @@ from rich.console import Console
 
 from functions.wiring import azure
 from laptop.cli import stack_environment
-from laptop.demo import Plan, twice_round
+from laptop.demo import Plan, go_round
 from laptop.stack import ACCOUNT_ID, Stack
 from laptop.up import Up, claimed_stack
 
-PLAN = Plan(
-    first=(date(2013, 1, 1), date(2013, 1, 8)),
-    following=(date(2013, 7, 1), date(2013, 9, 30)),
-    week=8,
-)
 UPLOAD = "flight-delays/jfk/2013-01-03.parquet"
-
-
-def loops(folder: Path) -> Path:
-    """The demo's loop, with thresholds for a few days: three held-out days prove little, so the gate asks for less."""
-    text = Path("loops/flight-delays.toml").read_text(encoding="utf-8")
-    small = {
-        "at_least_files = 84": "at_least_files = 24",
-        "window_rows = 2_000": "window_rows = 700",
-        "confidence = 0.95": "confidence = 0.6",
-    }
-    for old, new in small.items():
-        assert old in text
-        text = text.replace(old, new)
-    folder.mkdir(parents=True)
-    (folder / "flight-delays.toml").write_text(text, encoding="utf-8")
-    return folder
 
 
 def questions(stack: Stack) -> dict[str, object]:
@@ -72,10 +50,9 @@ def blob_created(stack: Stack, blob: str) -> dict[str, object]:
 def main() -> None:
     home, file = Path(sys.argv[1]), Path(sys.argv[2])
     with claimed_stack(home) as stack:
-        settings = {"LOOPS_FOLDER": str(loops(home / "loops"))}
-        os.environ.update({**stack_environment(stack), **settings})
-        with Up(stack, settings=settings) as up:
-            figures = twice_round(up, Console(), PLAN)
+        os.environ.update(stack_environment(stack))
+        with Up(stack) as up:
+            figures = go_round(up, Console(), Plan())
             file.write_text(json.dumps({**figures, **questions(stack)}), encoding="utf-8")
 
 
