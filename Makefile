@@ -11,13 +11,13 @@ CODE := function_app.py functions sketch edge training laptop tests bench
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
 
-demo: .venv/.ready ## the whole loop, twice round, on real flights (JSON=file for the figures)
+demo: .venv/.ready ## the whole loop on real flights, with what it turns down (JSON=file for the figures)
 	@.venv/bin/refluent demo $(if $(JSON),--json $(JSON))
 
 up: .venv/.ready ## a stack that stays up until Ctrl-C
 	@.venv/bin/refluent up
 
-test: .venv/.ready ## every test, the loop twice round included
+test: .venv/.ready ## every test, the demo's whole story included
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: .venv/.ready ## formatting, lint, types, architecture, spelling, dependencies, fresh requirements, Dockerfiles

@@ -70,7 +70,7 @@ def demo(
     as_json: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
     address: Annotated[str | None, typer.Option(help="Loopback address; default: the first with free ports.")] = None,
 ) -> None:
-    """Run the whole loop, twice round, on real flights, and tell the story."""
+    """Run the whole loop on real flights, with what it turns down, and tell the story."""
     from laptop.demo import tell  # noqa: PLC0415 # pyarrow and the flights take a second that no other command owes
 
     home = Path(f"{DEMO_HOME}-{os.getpid()}").resolve()
