@@ -2,14 +2,15 @@
 
 from datetime import datetime
 
-from functions.errors import Refused
+from functions.errors import Refused, Transient
 from functions.journal import Entry, record
 from functions.loops import Loop
-from functions.ports import Deployment
+from functions.ports import Deployment, Row, Stored
 from functions.rollout import rings
 from functions.rollout.records import PINS, Pin, Standing
 from functions.wiring import Cloud
 
+CHANGING = "changing"  # instead of a pin: nobody has said yet that the hub has what was wanted
 APPLIED = "applied"  # the pin that the hub has; compared with the one that is wanted, so that no call is made in vain
 
 
@@ -23,6 +24,7 @@ def obey(here: Cloud, loop: Loop, told: Standing, now: datetime) -> None:
     applied = here.rows.get(PINS, loop.name, APPLIED)
     if wanted == (str(applied.row["pin"]) if applied else ""):
         return
+    before, changing = _begin(here, loop, applied)
     deployment = _layer(here, loop, told, told.pin) if told.pin else None
     if deployment and not here.fleet.apply(deployment):
         why, fix = "a configuration with that id has other content", "delete it in IoT Hub if nobody needs it"
@@ -31,19 +33,37 @@ def obey(here: Cloud, loop: Loop, told: Standing, now: datetime) -> None:
         ours = one.labels.get("loop") == loop.name and "pin" in one.labels
         if ours and one.id != (deployment.id if deployment else ""):
             here.fleet.delete(one.id)
-    before = f"was {str(applied.row['pin']).strip()}" if applied and applied.row["pin"] else "was none"
+    was = f"was {before.strip()}" if before else "was none"
     subject = f"{loop.name}:{told.pin.version}" if told.pin else loop.name
     reason = (
-        f"{told.pin.ring or 'every ring'}: {told.pin.because} ({before})"
-        if told.pin
-        else f"the pin is lifted ({before})"
+        f"{told.pin.ring or 'every ring'}: {told.pin.because} ({was})" if told.pin else f"the pin is lifted ({was})"
     )
     links = (deployment.id,) if deployment else ()
     record(here.rows, Entry(now, loop.name, "rollout", subject, "Pin" if told.pin else "Unpin", reason, links))
+    if not here.rows.replace(PINS, loop.name, stored=changing, row={"pin": wanted}):
+        here.rows.change(
+            PINS, loop.name, keys=[APPLIED], values={"pin": CHANGING}
+        )  # whoever came between may be undone
+
+
+def _begin(here: Cloud, loop: Loop, applied: Stored | None) -> tuple[str, Stored]:
+    """Say that the hub's pins change, before they do: if this turn dies, the next looks, whatever is wanted by then.
+
+    Returns:
+        The pin before, and the row as it stands.
+    """
+    known = str(applied.row["pin"]) if applied else ""
+    before = str(applied.row.get("before", "")) if applied and known == CHANGING else known
+    row: Row = {"pin": CHANGING, "before": before}
     if applied is None:
-        here.rows.insert(PINS, loop.name, APPLIED, row={"pin": wanted})
-    else:
-        here.rows.replace(PINS, loop.name, stored=applied, row={"pin": wanted})
+        here.rows.insert(PINS, loop.name, APPLIED, row=row)
+    elif known != CHANGING:
+        here.rows.replace(PINS, loop.name, stored=applied, row=row)
+    changing = here.rows.get(PINS, loop.name, APPLIED)
+    if changing is None or changing.row["pin"] != CHANGING:
+        why, fix = "its row changed meanwhile", "the next turn sees what is wanted then"
+        raise Transient(f"the pin of {loop.name} is set by another instance too", why=why, fix=fix)
+    return before, changing
 
 
 def _layer(here: Cloud, loop: Loop, told: Standing, pin: Pin) -> Deployment:

@@ -73,6 +73,19 @@ def verdicts(plan: Plan, seed: int = 1) -> Told:
     return finish(told, 2 * HOUR, SETTLING, (*TIMERS, "advance_on_timer"))
 
 
+def pinned(plan: Plan) -> Told:
+    """An operator pins a version, and lifts the pin after one turn, however that ended; then another is rolled out."""
+    told = _begin(1, plan, (), minutes=(10, 11))
+    told.world.scheduler.at(0.0, partial(told.workspace.have, 1, BETTER))
+    told.world.scheduler.at(10_900, partial(told.field.pin, 1, "an inspection"))
+    told.world.scheduler.at(12_000, partial(told.field.pin, 0, "all is well"))
+    told.world.scheduler.at(13_000, partial(told.workspace.have, 2, BETTER))
+    told.field.visits(4 * HOUR, between=(550.0, 700.0))
+    told.world.every_timer([600, 7_800, 8_400, 9_000, 9_600, 10_200, 11_400, 13_200], ("advance_on_timer",))
+    moments = (0, 0.5, 3, 6, 9, 12, 130)  # by then whoever was away is back
+    return finish(told, 4 * HOUR, moments, ("advance_on_timer",), checks=(invariants.fleet,))
+
+
 def second_attempt(plan: Plan) -> Told:
     """The platform fails a job, and then its second attempt."""
     told = _begin(1, plan, ("failed by the platform",), minutes=(10, 11))
@@ -119,6 +132,7 @@ SCENARIOS = (
         takeback,
         ("registered 2", *(f"advance_on_timer@{hour}" for hour in (11, 13, 15, 17, 18, 20, 22, 24))),
     ),
+    Scenario("pinned", pinned, ("registered 2", "advance_on_timer@11", "advance_on_timer@13")),
     Scenario("second attempt", second_attempt, ("ended", "judge", "retrain")),
 )
 

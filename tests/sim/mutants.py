@@ -16,7 +16,7 @@ from functions.retraining import job, ledger, versions
 from functions.retraining import perform as retraining
 from functions.retraining import trigger as retrain
 from functions.rollout import decide as steps
-from functions.rollout import effects
+from functions.rollout import effects, pins
 from functions.rollout import perform as rollout
 from tests.sim.exhaustive import SCENARIOS, single_faults
 from tests.sim.story import Told, tell
@@ -296,6 +296,16 @@ MUTANTS = (
         'values={"state": BACK}',
         'values={"generation": 9}',
         seed="takeback",
+    ),
+    Mutant(
+        "a pin is not noted before it is made",
+        pins.obey,
+        "    before, changing = _begin(here, loop, applied)\n",
+        '    before = ""\n'
+        "    if applied is None:\n"
+        '        here.rows.insert(PINS, loop.name, APPLIED, row={"pin": ""})\n'
+        "    changing = here.rows.get(PINS, loop.name, APPLIED)\n",
+        seed="pinned",
     ),
     Mutant("harm in the field is no reason", steps.step, "if at.field.harm:", "if False:", seed="takeback"),
     Mutant(
