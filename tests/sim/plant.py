@@ -37,11 +37,10 @@ def loop(**retrain: object) -> Loop:
         "jobs_per_day": 2,
         "jobs_at_once": 3,
     }
-    canary = {"dwell": "2 hours", "at_least_requests": 300}
-    body["rollout"] |= {
-        "compare_every": "10 min",
-        "ring": [body["rollout"]["ring"][0] | canary, *body["rollout"]["ring"][1:]],
-    }
+    fleet = "tags.fleet = 'new-york'"
+    canary = {"name": "canary", "devices": f"{fleet} AND tags.site = 'lga'", "dwell": "2 hours"}
+    rings = [canary | {"at_least_requests": 300}, {"name": "everywhere", "devices": fleet, "dwell": "0 s"}]
+    body["rollout"] = {"module": "inference", "compare_every": "10 min", "ring": rings}
     columns = {name: body["data"]["columns"][name] for name in COLUMNS}
     body["data"] |= {"formats": ["csv"], "at_most_bad_share": 1.0, "columns": columns}
     body["retrain"] |= policy | retrain
