@@ -22,7 +22,7 @@ KINDS = (GOOD,) * 18 + (EMPTY, BROKEN, STRANGER)
 
 @cache
 def _shipped() -> str:
-    return (Path(__file__).parents[2] / "loops" / f"{LOOP}.toml").read_text(encoding="utf-8")
+    return (Path(__file__).parents[1] / "loops" / f"{LOOP}.toml").read_text(encoding="utf-8")
 
 
 @cache
