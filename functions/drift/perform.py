@@ -19,12 +19,13 @@ from functions.errors import Ignored, Poison, Transient
 from functions.events import DriftDetected
 from functions.journal import Entry, record
 from functions.loops import Loop
+from functions.model_folder import CONTAINER
 from functions.ports import Row, Stored
 from functions.wiring import Cloud
 from sketch.profile import Profile
 from sketch.sketch import Sketch
 
-DEVICES, MODELS = "devices", "models"
+DEVICES = "devices"
 log = logging.getLogger("refluent.drift")
 TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare, and each try re-reads
 PROFILES_KEPT = 64
@@ -131,7 +132,7 @@ def _tell(here: Cloud, loop: Loop, key: MessageKey, drift: Drifted, *, now: date
 def _profile(here: Cloud, key: MessageKey) -> Profile:
     name = (key.model, key.version, key.profile)
     if name not in _profiles:
-        data = here.blobs.read(MODELS, f"{key.model}/{key.version}/profile.json")
+        data = here.blobs.read(CONTAINER, f"{key.model}/{key.version}/profile.json")
         try:
             profile = Profile.from_json(data.decode()) if data else None
         except ValueError as problem:

@@ -6,12 +6,13 @@ from datetime import datetime
 
 from functions.errors import Poison, Transient
 from functions.events import ModelRejected
+from functions.jobs import JOBS, REGISTERED, champion
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import JobOutcome, Row, Stored
 from functions.promotion.aftermath import Stop, TryAgain
 from functions.promotion.decide import Decision, GiveUp, Register, Reject, Wait
-from functions.promotion.register import JOBS, OUTPUTS, register, unusable
+from functions.promotion.register import OUTPUTS, register, unusable
 from functions.promotion.report import Report, read
 from functions.wiring import Cloud
 
@@ -66,13 +67,7 @@ def look(here: Cloud, loop: Loop, job: Stored) -> Look:
         report = read(data) if data is not None and not problem else None
     except Poison as poison:
         return Look(job, generation, outcome, None, poison.why)
-    return Look(job, generation, outcome, report, problem, _champion(here, loop))
-
-
-def _champion(here: Cloud, loop: Loop) -> str:
-    """Newest version that a job of this loop made and the gate let through, meanwhile perhaps; "" for none."""
-    made = [int(str(job.row["version"])) for job in here.rows.find(JOBS, loop.name, state="registered")]
-    return str(max(made, default=""))
+    return Look(job, generation, outcome, report, problem, champion(here.rows, loop) or "")
 
 
 def perform(decision: Decision | TryAgain | Stop, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:
@@ -106,7 +101,7 @@ def _carry_out(verdict: Verdict, here: Cloud, loop: Loop, *, seen: Look, now: da
             version = register(here, loop, seen.job, outcome=seen.outcome, report=seen.report, verdict=reason)
             links = (f"{loop.name}:{version}", seen.generation)
             record(here.rows, Entry(now, loop.name, "promotion", seen.job.key, "Register", reason, links))
-            _close(here, loop, seen, state="registered", now=now)
+            _close(here, loop, seen, state=REGISTERED, now=now)
         case TryAgain(reason=reason):
             entry = Entry(now, loop.name, "promotion", seen.job.key, "TryAgain", reason, (seen.generation,))
             record(here.rows, entry)

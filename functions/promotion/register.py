@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from functions.errors import Transient
+from functions.jobs import JOBS
 from functions.loops import Loop
 from functions.model_folder import CONTAINER, FILES, JUDGED, LISTING, SIGNATURE, listing, profile_hash, signature
 from functions.ports import Blobs, JobOutcome, ModelVersion, Signer, Stored
 from functions.promotion.report import Report, Score
 from functions.wiring import Cloud
 
-JOBS = "jobs"
 OUTPUTS = "azureml"  # the container that jobs write to
 UNKNOWN = "unknown"  # said rather than guessed
 VERDICT_LIMIT = 500  # characters

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import PurePosixPath
 from typing import get_args
 
 from functions.errors import Transient
@@ -59,7 +58,7 @@ def entries(uploads: Sequence[Upload]) -> tuple[Entry, ...]:
             "site": one.site,
             "key": one.key,
             "rows": one.rows,
-            "path": f"{one.key}/{PurePosixPath(one.blob).name}",
+            "path": one.kept_as,
         }
         for one in uploads
     )
@@ -92,7 +91,7 @@ def order(
     digest, number = sha256(training_set).hexdigest(), str(manifest.generation)
     name = f"rt-{loop.name}-{number}-{digest[:12]}"
     return JobOrder(
-        name=name if attempt == 1 else f"{name}-r{attempt}",
+        name=attempt_at(name, attempt),
         loop=loop.name,
         pipeline=pipeline,
         compute=loop.retrain.compute,
@@ -113,6 +112,11 @@ def order(
         identity=loop.retrain.identity,
         tags=loop.retrain.tags,
     )
+
+
+def attempt_at(job: str, number: int) -> str:
+    """Name of an attempt at a job, by the name of the first."""
+    return job if number == 1 else f"{job}-r{number}"
 
 
 def as_trigger(text: object) -> Trigger:

@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from pathlib import PurePosixPath
 
 from functions.errors import Ignored, Poison
 from functions.events import DataUploaded
@@ -53,6 +54,11 @@ class Upload:
     state: str = LANDED
     reason: str = ""
     generation: int = PENDING
+
+    @property
+    def kept_as(self) -> str:
+        """Where its content is kept, below the loop's folder of kept versions."""
+        return f"{self.key}/{PurePosixPath(self.blob).name}"
 
 
 def owner(upload: DataUploaded, loops: Mapping[str, Loop]) -> Loop:

@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from functions.jobs import JOBS
 from functions.loops import Loop
 from functions.ports import Row, Rows, Stored
 from functions.retraining import ledger
 from functions.retraining.choice import choose
 from functions.retraining.decide import Backlog, Job, Wish
+from functions.retraining.job import attempt_at
 from functions.wishes import Request, waiting
 
-GENERATIONS, CURRENT, NOTE, JOBS = "generations", "current", "decision", "jobs"
+GENERATIONS, CURRENT, NOTE = "generations", "current", "decision"
 OPEN, SEALED = "open", "sealed"
 STARTED, RETRY = "started", "retry"  # what promotion/ writes over the first: the platform failed the job
 
@@ -52,17 +54,6 @@ def look(rows: Rows, loop: Loop) -> Look:
     return Look(backlog, generation, kept.get(NOTE))
 
 
-def again(job: str) -> str:
-    """Name of the second attempt at a job."""
-    return f"{job}-r2"
-
-
-def champion(rows: Rows, loop: Loop) -> str | None:
-    """Version of the newest model that a job of this loop made and the gate let through."""
-    registered = [int(str(found.row["version"])) for found in rows.find(JOBS, loop.name, state="registered")]
-    return str(max(registered)) if registered else None
-
-
 def _first(rows: Rows, loop: Loop) -> Stored:
     rows.insert(GENERATIONS, loop.name, CURRENT, row=opened(1))
     stored = rows.get(GENERATIONS, loop.name, CURRENT)
@@ -96,4 +87,4 @@ def _job(stored: Stored) -> Job:
 def _failed(jobs: list[Stored]) -> str:
     """The oldest job that is to be started once more, and was not yet."""
     known = {stored.key for stored in jobs}
-    return next((one.key for one in jobs if one.row["state"] == RETRY and again(one.key) not in known), "")
+    return next((one.key for one in jobs if one.row["state"] == RETRY and attempt_at(one.key, 2) not in known), "")

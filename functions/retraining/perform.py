@@ -5,23 +5,14 @@ from datetime import datetime
 from functions import wishes
 from functions.errors import Refused
 from functions.events import TrainingLaunched
+from functions.jobs import JOBS, champion
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import JobOrder, Row
 from functions.retraining import job, ledger
 from functions.retraining.choice import choose
 from functions.retraining.decide import Decision, HoldForBudget, Launch, Resume, Retry, Wait
-from functions.retraining.look import (
-    CURRENT,
-    GENERATIONS,
-    JOBS,
-    NOTE,
-    SEALED,
-    STARTED,
-    Look,
-    champion,
-    opened,
-)
+from functions.retraining.look import CURRENT, GENERATIONS, NOTE, SEALED, STARTED, Look, opened
 from functions.wiring import Cloud
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from hashlib import sha256
-from pathlib import PurePosixPath
 
 from functions.errors import Poison
 from functions.loops import Loop
@@ -23,7 +22,7 @@ class Overwritten(Exception):
 
 def kept_as(loop: Loop, upload: Upload) -> str:
     """Where a version's content is kept, inside the container."""
-    return f"{loop.name}/{upload.key}/{PurePosixPath(upload.blob).name}"
+    return f"{loop.name}/{upload.kept_as}"
 
 
 def examine(blobs: Blobs, loop: Loop, upload: Upload) -> Verdict:

@@ -4,11 +4,12 @@ import json
 
 from functions.field import COLUMN, Use, from_bytes
 from functions.loops import Loop
+from functions.model_folder import CONTAINER
 from functions.rollout.decide import Field
 from functions.rollout.gate import Reference, judge
 from functions.wiring import Cloud
 
-DEVICES, MODELS = "devices", "models"
+DEVICES = "devices"
 
 
 def field(here: Cloud, loop: Loop, version: str, previous: str) -> Field:
@@ -32,7 +33,7 @@ def uses_of(here: Cloud, loop: Loop, version: str) -> list[Use]:
 
 def _reference(here: Cloud, loop: Loop, version: str) -> Reference | None:
     """The expected scores of a version's profile, read without numpy: a tenth of the app's start."""
-    data = here.blobs.read(MODELS, f"{loop.name}/{version}/profile.json")
+    data = here.blobs.read(CONTAINER, f"{loop.name}/{version}/profile.json")
     if data is None:
         return None
     scores = json.loads(data)["scores"]

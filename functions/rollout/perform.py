@@ -6,7 +6,9 @@ from hashlib import sha256
 
 from functions.errors import Poison, Refused
 from functions.events import ModelRegistered, RolledBack, RolloutPaused
+from functions.jobs import JOBS, REGISTERED, registered_versions
 from functions.loops import Loop
+from functions.model_folder import CONTAINER, LISTING
 from functions.ports import ModelVersion
 from functions.rollout import effects, evidence, rings
 from functions.rollout.collect import collect
@@ -16,6 +18,7 @@ from functions.rollout.decide import (
     AwaitApproval,
     Candidate,
     Deploy,
+    Field,
     Finish,
     Hold,
     Known,
@@ -42,8 +45,6 @@ from functions.rollout.records import (
 )
 from functions.wiring import Cloud
 
-JOBS, MODELS = "jobs", "models"
-
 
 def look(here: Cloud, loop: Loop, registered: ModelRegistered) -> Candidate:
     """Re-read the registry: the event is only a hint.
@@ -56,9 +57,9 @@ def look(here: Cloud, loop: Loop, registered: ModelRegistered) -> Candidate:
     if model is None:
         why, fix = "the registry has no such version", "look for who publishes such events"
         raise Poison(f"{name} is unknown", why=why, fix=fix, code="MODEL_UNKNOWN")
-    listing = here.blobs.read(MODELS, f"{model.folder}/files.json") if model.folder else None
+    listing = here.blobs.read(CONTAINER, f"{model.folder}/{LISTING}") if model.folder else None
     if listing is not None and sha256(listing).hexdigest() != model.lineage.get("sha256"):
-        why, fix = f"{model.folder}/files.json has another digest", "find out who wrote to the models container"
+        why, fix = f"{model.folder}/{LISTING} has another digest", "find out who wrote to the models container"
         raise Poison(f"{name} is not what was registered", why=why, fix=fix, code="MODEL_INTEGRITY")
     job = here.rows.get(JOBS, loop.name, model.lineage["job"]) if "job" in model.lineage else None
     told = standing(here.rows, loop.name)
@@ -138,7 +139,7 @@ def end_trial(
 def untold(here: Cloud, loop: Loop, told: Standing) -> list[ModelRegistered]:
     """Versions that wait to be admitted: our jobs' that no event told of, and held ones that a person approved."""
     known = {one.version for one in told.records}
-    made = {int(str(job.row["version"])) for job in here.rows.find(JOBS, loop.name, state="registered")}
+    made = registered_versions(here.rows, loop)
     first = loop.rollout.ring[0].name
     approved = {one.version for one in told.records if one.state == HELD and told.is_approved(one.version, first)}
     found = [ModelRegistered(model=loop.name, version=str(version)) for version in sorted(made - known | approved)]
@@ -160,7 +161,7 @@ def rolling(here: Cloud, loop: Loop, told: Standing) -> Iterator[tuple[Record, S
                     progress=here.fleet.progress(one.deployment) if newest else None,
                     newest=newest,
                     previous=one.previous,
-                    field=evidence.field(here, loop, str(one.version), one.previous),
+                    field=evidence.field(here, loop, str(one.version), one.previous) if newest else Field(),
                     approved=told.is_approved(one.version, after),
                     pin=told.pin,
                     hours=loop.rollout.hours,
@@ -207,7 +208,7 @@ def fall(here: Cloud, loop: Loop, seen: Record, *, now: datetime) -> None:
     for one in here.fleet.deployments():
         if one.labels.get("model") == f"{loop.name}:{version}" and not {"pin", "instead_of"} & set(one.labels):
             here.fleet.delete(one.id)
-    made = [job.key for job in here.rows.find(JOBS, loop.name, state="registered", version=version)]
+    made = [job.key for job in here.rows.find(JOBS, loop.name, state=REGISTERED, version=version)]
     here.rows.change(JOBS, loop.name, keys=made, values={"state": BACK})  # so that it is no champion to be beaten
     ring = loop.rollout.ring[min(seen.ring, len(loop.rollout.ring) - 1)].name
     event = RolledBack(loop=loop.name, version=version, ring=ring, to=seen.previous, reason=seen.reason)

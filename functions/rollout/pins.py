@@ -6,7 +6,7 @@ from functions.errors import Refused, Transient
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import Deployment, Row, Stored
-from functions.rollout import rings
+from functions.rollout import effects, rings
 from functions.rollout.records import PINS, Pin, Standing
 from functions.wiring import Cloud
 
@@ -26,9 +26,8 @@ def obey(here: Cloud, loop: Loop, told: Standing, now: datetime) -> None:
         return
     before, changing = _begin(here, loop, applied)
     deployment = _layer(here, loop, told, told.pin) if told.pin else None
-    if deployment and not here.fleet.apply(deployment):
-        why, fix = "a configuration with that id has other content", "delete it in IoT Hub if nobody needs it"
-        raise Refused(f"deployment {deployment.id} cannot be made", why=why, fix=fix)
+    if deployment:
+        effects.apply(here, deployment)
     for one in here.fleet.deployments():
         ours = one.labels.get("loop") == loop.name and "pin" in one.labels
         if ours and one.id != (deployment.id if deployment else ""):

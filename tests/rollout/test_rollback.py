@@ -11,8 +11,8 @@ import pytest
 
 from functions.errors import LoopError, Refused, Throttled, Transient
 from functions.events import RolledBack
+from functions.jobs import champion
 from functions.ports import Deployment, ModelVersion, Row
-from functions.retraining.look import champion
 from functions.rollout.trigger import advance_on_timer, deploy_on_model_registered
 from functions.settings import Settings
 from functions.wiring import using
