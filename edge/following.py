@@ -51,6 +51,7 @@ class Following(ABC):
     """
 
     def __init__(self, preparation: Preparation, *, slot: str, on_change: Callable[[], None]) -> None:
+        self.model: Model | None = None
         self.candidate: Candidate | None = None
         self.pauses = Pauses()
         self._preparation, self._shelf, self._slot = preparation, preparation.shelf, slot
@@ -58,10 +59,6 @@ class Following(ABC):
         self._wish: Wanted | Candidate | None = None
         self._asked = asyncio.Event()
         self._retry_seconds = FIRST_RETRY_SECONDS
-
-    @abstractmethod
-    def _has(self, wanted: Wanted) -> bool:
-        """Whether the model is in its place already."""
 
     @abstractmethod
     async def _place(self, model: Model) -> None:
@@ -135,6 +132,10 @@ class Following(ABC):
         except TimeoutError:
             return False
         return True
+
+    def _has(self, wanted: Wanted) -> bool:
+        """Whether the model is in its place already."""
+        return self.model is not None and self.model.wanted.identity == wanted.identity
 
     def _prepare(self, wanted: Wanted, loop: asyncio.AbstractEventLoop) -> Model:
         def enter(stage: Stage) -> None:

@@ -1,6 +1,7 @@
 """Direct methods: what an operator, or the site, may ask this module for over the hub."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from edge.hold import Hold
@@ -56,9 +57,8 @@ class Methods:
                 "sha256": model.wanted.sha256,
                 "state": "serving",
             },
-            "candidate": candidate
-            and {"version": candidate.version, "state": candidate.state, "reason": candidate.reason},
-            "shadow": shadow and {"version": shadow.version, "state": shadow.state, "reason": shadow.reason},
+            "candidate": candidate and asdict(candidate),
+            "shadow": shadow and asdict(shadow),
             "switchable": self._hold.switchable,
         }
 

@@ -48,9 +48,10 @@ class Preparation:
         """
         enter("fetching")
         try:
-            if self.shelf.take(wanted) is None:
-                self._bring(wanted, enter=enter, keep_going=keep_going)
             contents = self.shelf.take(wanted)
+            if contents is None:
+                self._bring(wanted, enter=enter, keep_going=keep_going)
+                contents = self.shelf.take(wanted)
         except Unfit:
             self.shelf.give_up(wanted)
             raise

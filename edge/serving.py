@@ -32,7 +32,6 @@ class Serving(Following):
 
     def __init__(self, preparation: Preparation, *, hold: Hold, on_change: Callable[[], None]) -> None:
         super().__init__(preparation, slot="model", on_change=on_change)
-        self.model: Model | None = None
         self.swaps = 0
         self._hold = hold
         self._shunned: Wanted | None = None
@@ -72,9 +71,6 @@ class Serving(Following):
         self._shun(self._wish if isinstance(self._wish, Wanted) else self.model.wanted)
         super().ask(served[1])
         return served[1]
-
-    def _has(self, wanted: Wanted) -> bool:
-        return self.model is not None and self.model.wanted.identity == wanted.identity
 
     async def _place(self, model: Model) -> None:
         while self.model is not None and self._shunned is None and not self._hold.switchable:

@@ -55,7 +55,6 @@ class Shadow(Following):
 
     def __init__(self, preparation: Preparation, *, on_change: Callable[[], None]) -> None:
         super().__init__(preparation, slot="shadow", on_change=on_change)
-        self.model: Model | None = None
         self.left_out = 0  # rows
         self._queue: deque[_Answered] = deque()
         self._queued_rows = 0
@@ -109,9 +108,6 @@ class Shadow(Following):
             self._rows += len(scores)
             self._moved += float(np.sum(np.abs(scores.astype(np.float64) - answered.scores)))
             self._flipped += int(np.sum((scores < SIDE) != (answered.scores < SIDE)))
-
-    def _has(self, wanted: Wanted) -> bool:
-        return self.model is not None and self.model.wanted.identity == wanted.identity
 
     async def _place(self, model: Model) -> None:
         self._forget()

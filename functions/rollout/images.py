@@ -4,13 +4,13 @@ from datetime import datetime
 
 from functions.journal import Entry, record
 from functions.loops import Loop
+from functions.model_folder import CONTAINER, FILES, LISTING, SIGNATURE
 from functions.ports import ImageBuild, Images, ModelVersion, Row
 from functions.rollout import image
 from functions.rollout.records import DONE, ROLLING, Standing
 from functions.wiring import Cloud
 
-IMAGES, MODELS = "images", "models"
-FILES = ("files.json", "files.sig", "model.onnx", "profile.json", "samples.json", "signature.json")
+IMAGES = "images"
 BUILDING = "building"
 
 
@@ -32,9 +32,11 @@ def _see_to(here: Cloud, loop: Loop, registry: Images, model: ModelVersion, now:
     base = here.settings.model_image_base
 
     def context() -> bytes:
-        found = {file: here.blobs.read(MODELS, f"{model.folder}/{file}") for file in FILES}
+        found = {
+            file: here.blobs.read(CONTAINER, f"{model.folder}/{file}") for file in sorted((*FILES, LISTING, SIGNATURE))
+        }
         files = {file: content for file, content in found.items() if content is not None}
-        store = f"{here.settings.blob_endpoint.rstrip('/')}/{MODELS}/"
+        store = f"{here.settings.blob_endpoint.rstrip('/')}/{CONTAINER}/"
         return image.context(model, files, base=base, store=store)
 
     made = registry.ensure(ImageBuild(image.name(model, base), loop.name, model.version, context))

@@ -13,6 +13,7 @@ from sketch.profile import Profile
 from tests.edge.device import Bench, rows, until
 from tests.edge.models import ROWS, TEMP_WEIGHT, Folder, expected, folder, graph, model_folder
 from tests.edge.test_serving import fails_beyond
+from tests.edge.test_telemetry import on_a_device
 
 ONE = {"temp": 41.0, "carrier": "AA"}
 
@@ -20,18 +21,13 @@ ONE = {"temp": 41.0, "carrier": "AA"}
 def beside_model_1(
     tmp_path: Path, story: Callable[[Bench, httpx.AsyncClient], Awaitable[None]], **settings: int
 ) -> list[dict[str, Any]]:
-    """Tell a story on a device where version 1 serves; returns what it told the hub."""
+    """Tell a story on a device where version 1 serves, to its end; returns what it told the hub."""
 
-    async def tell() -> list[dict[str, Any]]:
-        bench = Bench(tmp_path, store=None, **settings)
-        bench.deploy(model_folder("1"))
-        async with bench.client() as client:
-            await bench.serves("1")
-            await story(bench, client)
-            assert (await client.post("/score", content=rows(ONE))).json()["version"] == "1"
-        return bench.hub.messages
+    async def to_its_end(bench: Bench, client: httpx.AsyncClient) -> None:
+        await story(bench, client)
+        assert (await client.post("/score", content=rows(ONE))).json()["version"] == "1"
 
-    return asyncio.run(tell())
+    return on_a_device(tmp_path, to_its_end, **settings)
 
 
 async def shadows(bench: Bench, version: str, state: str = "scoring") -> dict[str, Any]:
