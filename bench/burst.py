@@ -24,7 +24,8 @@ from azure.storage.blob import BlobServiceClient
 from bench.app_process import ROOT, AppProcess, app_process
 from bench.figures import Figures
 from bench.host import services
-from bench.landing import FUNCTION, LOOP, Uploaded, azurite_url, bare_inserts_s, deliver, event, upload
+from bench.landing import LOOP, Uploaded, azurite_url, bare_inserts_s, deliver, event, upload
+from bench.posting import FUNCTION
 from laptop.settings import app_settings
 from laptop.stack import ACCOUNT, ACCOUNT_KEY, Stack
 from laptop.up import claimed_stack

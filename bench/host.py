@@ -21,8 +21,8 @@ from azure.data.tables import TableServiceClient
 
 from bench.app_process import PATIENCE_S, ROOT, AppProcess, app_process, blob_created
 from bench.figures import Figures
+from bench.posting import FUNCTION, post
 from functions.retraining.ledger import UPLOADS
-from laptop.keep_alive import KeepAlive
 from laptop.processes import Processes
 from laptop.provision import make_containers
 from laptop.settings import app_settings
@@ -32,8 +32,6 @@ from laptop.tls import write_certificates
 from laptop.up import claimed_stack
 
 RUNS = 5
-FUNCTION = "count_upload_on_blob_created"
-CLIENTS = 8
 POSTS = 1_000
 BATCHES, BATCH = 20, 200
 QUIET = {"LOOP_SCHEDULE": "0 0 0 1 1 *", "RECONCILE_SCHEDULE": "0 0 0 1 1 *"}  # no timer trains on what is posted here
@@ -162,32 +160,10 @@ def _open_door(stack: Stack, port: int) -> http.client.HTTPConnection:
 
 
 def _posts_per_s(stack: Stack, function: str, bodies: Sequence[Sequence[Mapping[str, object]]]) -> float:
-    return asyncio.run(_post_all(stack, function, [json.dumps(body).encode() for body in bodies]))
-
-
-async def _post_all(stack: Stack, function: str, bodies: Sequence[bytes]) -> float:
-    client, waiting = KeepAlive(stack.address, HOST_PORT, tls=None), iter(bodies)
-    target = f"/runtime/webhooks/eventgrid?functionName={function}".encode()
-
-    async def post_one_by_one() -> None:
-        for body in waiting:
-            headers = [
-                (b"host", stack.address.encode()),
-                (b"aeg-event-type", b"Notification"),
-                (b"content-length", str(len(body)).encode()),
-            ]
-            async with client.request(b"POST", target, headers, body) as answer:
-                if answer.status != http.client.ACCEPTED:
-                    raise RuntimeError(f"the host answered {answer.status} to an event")
-                await answer.read()
-
+    posted = [json.dumps(body).encode() for body in bodies]
     started = time.perf_counter()
-    async with asyncio.TaskGroup() as clients:
-        for _ in range(CLIENTS):
-            clients.create_task(post_one_by_one())
-    took = time.perf_counter() - started
-    client.close()
-    return len(bodies) / took
+    asyncio.run(post(stack, posted, function=function))
+    return len(posted) / (time.perf_counter() - started)
 
 
 if __name__ == "__main__":

@@ -16,16 +16,17 @@ from azure.data.tables import TableServiceClient
 from pyarrow import parquet as pq
 
 from bench.app_process import ROOT
+from bench.posting import CLIENTS, post
 from laptop.flights import SITES, day_tables
 from laptop.identity import Identity
 from laptop.keep_alive import KeepAlive
-from laptop.stack import ACCOUNT, ACCOUNT_ID, ACCOUNT_KEY, AZURITE_BLOB_PORT, HOST_PORT, Stack
+from laptop.stack import ACCOUNT, ACCOUNT_ID, ACCOUNT_KEY, AZURITE_BLOB_PORT, Stack
 from laptop.storage.front import API_VERSION, AUDIENCE
 from laptop.tls import client_context
 
-LOOP, FUNCTION = "flight-delays", "count_upload_on_blob_created"
+LOOP = "flight-delays"
 YEAR = (date(2013, 1, 1), date(2013, 12, 31))
-CLIENTS, BATCH = 8, 20  # deliveries at once, and events in each, as laptop/subscriptions.py has them
+BATCH = 20  # events in a delivery, as laptop/subscriptions.py has them
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +69,8 @@ async def upload(stack: Stack, number: int) -> list[Uploaded]:
 
 async def deliver(stack: Stack, uploads: Sequence[Uploaded]) -> None:
     """Post the events of these uploads to the host, in this order, some batches at a time."""
-    client = KeepAlive(stack.address, HOST_PORT, tls=None)
-    target = f"/runtime/webhooks/eventgrid?functionName={FUNCTION}".encode()
-    waiting = batched([event(stack, one, number) for number, one in enumerate(uploads)], BATCH, strict=False)
-
-    async def post_one_by_one() -> None:
-        for batch in waiting:
-            body = json.dumps(batch).encode()
-            headers = [
-                (b"host", stack.address.encode()),
-                (b"aeg-event-type", b"Notification"),
-                (b"content-length", str(len(body)).encode()),
-            ]
-            async with client.request(b"POST", target, headers, body) as answer:
-                if answer.status != http.client.ACCEPTED:
-                    raise RuntimeError(f"the host answered {answer.status} to a batch of events")
-                await answer.read()
-
-    async with asyncio.TaskGroup() as clients:
-        for _ in range(CLIENTS):
-            clients.create_task(post_one_by_one())
-    client.close()
+    batches = batched([event(stack, one, number) for number, one in enumerate(uploads)], BATCH, strict=False)
+    await post(stack, (json.dumps(batch).encode() for batch in batches))
 
 
 def event(stack: Stack, one: Uploaded, number: int) -> dict[str, object]:
