@@ -71,6 +71,13 @@ sys.addaudithook(_stay_on_loopback)
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_test_sees_the_stack_of_this_checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("REFLUENT_HOME", str(tmp_path_factory.mktemp("no-stack")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _children_stay_on_loopback(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     log = tmp_path_factory.mktemp("fence") / "outside.log"
     with pytest.MonkeyPatch.context() as environment:
