@@ -112,6 +112,7 @@ class Device:
             "telemetry": self.telemetry.run,
             "the hub": self.module.run,
             "following the twin": self.serving.run,
+            "trusting what serves": self.serving.trust,
             "following the twin's shadow": self.shadow.run,
             "the shadow": self.shadow.score,
             "the site's say": self.hold.run,

@@ -6,7 +6,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -36,6 +36,25 @@ class Listing(Struct, frozen=True):
     files: dict[str, File]
     model: str | None = None
     version: str | None = None
+
+
+class Shunned(Struct, frozen=True):
+    """A model that this device does not take again until another one is asked for.
+
+    Args:
+        wanted: The model.
+        state: Whether somebody went back from it, or it failed by itself.
+        reason: For the operator; one line.
+    """
+
+    wanted: Wanted
+    state: Literal["rolled back", "failed"]
+    reason: str
+
+
+class _Doubted(Struct, frozen=True):
+    sha256: str
+    starts: int
 
 
 def read_listing(content: bytes, signature: bytes | None, wanted: Wanted, keys: Keyring, *, newcomer: bool) -> Listing:
@@ -138,17 +157,35 @@ class Shelf:
         except (OSError, msgspec.DecodeError):
             return []
 
-    def shun(self, wanted: Wanted | None) -> None:
-        """Remember over a restart which model this device was rolled back from; None forgets it."""
-        if wanted is None:
+    def shun(self, shunned: Shunned | None) -> None:
+        """Remember over a restart which model this device does not take again; None forgets it."""
+        if shunned is None:
             (self._folder / "shunned.json").unlink(missing_ok=True)
         else:
-            self._save("shunned.json", msgspec.json.encode(wanted))
+            self._save("shunned.json", msgspec.json.encode(shunned))
 
-    def shunned(self) -> Wanted | None:
-        """The model this device was rolled back from."""
+    def shunned(self) -> Shunned | None:
+        """The model this device does not take again."""
+        return self._read("shunned.json", Shunned)
+
+    def doubt(self, wanted: Wanted) -> int:
+        """Remember that a model begins to serve, and may yet end this process.
+
+        Returns:
+            How often in a row it has begun, this time included, and was not trusted before the process ended.
+        """
+        before = self._read("doubted.json", _Doubted)
+        starts = before.starts + 1 if before and before.sha256 == wanted.sha256 else 1
+        self._save("doubted.json", msgspec.json.encode(_Doubted(wanted.sha256, starts)))
+        return starts
+
+    def trust(self) -> None:
+        """Forget the doubt: the process lives with the model that serves, or ends because it was asked to."""
+        (self._folder / "doubted.json").unlink(missing_ok=True)
+
+    def _read[T](self, name: str, kind: type[T]) -> T | None:
         try:
-            return msgspec.json.decode((self._folder / "shunned.json").read_bytes(), type=Wanted)
+            return msgspec.json.decode((self._folder / name).read_bytes(), type=kind)
         except (OSError, msgspec.DecodeError):
             return None
 

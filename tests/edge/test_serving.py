@@ -359,3 +359,80 @@ def version_served_offline(tmp_path: Path) -> str | None:
             return version
 
     return asyncio.run(tell())
+
+
+def starts(folder: Path) -> Bench:
+    """A device that starts from disk, and whose process then ends without being asked to."""
+    bench = Bench(folder)
+    bench.device.serving.start_from_disk()
+    return bench
+
+
+def serving(bench: Bench) -> str:
+    model = bench.device.serving.model
+    assert model is not None
+    return model.wanted.version
+
+
+def two_days(folder: Path) -> None:
+    async def story(bench: Bench, _: httpx.AsyncClient) -> None:
+        bench.deploy(model_folder("2"))
+        await bench.serves("2")
+
+    on_a_device(folder, story)
+
+
+def test_a_model_that_ends_the_process_again_and_again_is_left_for_the_one_before_it(tmp_path: Path) -> None:
+    two_days(tmp_path)
+    assert [serving(starts(tmp_path)) for _ in range(5)] == ["2", "2", "2", "1", "1"]
+
+    async def next_day() -> None:
+        bench = Bench(tmp_path)
+        bench.deploy(model_folder("2"))  # the twin has not changed
+        async with bench.client() as client:
+            reason = await bench.refuses("2")
+            assert "the process ended 3 times within 60 s of a start" in reason
+            assert (await client.post("/score", content=rows(ONE))).json()["version"] == "1"
+            bench.deploy(model_folder("3"))
+            await bench.serves("3")
+
+    asyncio.run(next_day())
+    assert serving(starts(tmp_path)) == "3"
+
+
+def test_a_process_that_ends_because_it_was_asked_to_speaks_for_its_model(tmp_path: Path) -> None:
+    two_days(tmp_path)
+
+    async def a_day() -> None:
+        async with Bench(tmp_path).client():
+            pass
+
+    for _ in range(3):
+        starts(tmp_path)
+        starts(tmp_path)
+        asyncio.run(a_day())
+    assert serving(starts(tmp_path)) == "2"
+
+
+def test_a_process_that_lives_for_a_minute_speaks_for_its_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_days(tmp_path)
+    monkeypatch.setattr("edge.serving.TRUSTED_SECONDS", 0.0)
+
+    async def a_minute_and_then_the_end() -> None:
+        serving = starts(tmp_path).device.serving
+        living = asyncio.create_task(serving.trust())
+        await until(lambda: not (tmp_path / "doubted.json").exists())
+        living.cancel()
+
+    for _ in range(5):
+        asyncio.run(a_minute_and_then_the_end())
+    assert serving(starts(tmp_path)) == "2"
+
+
+def test_the_only_model_on_the_disk_is_kept_whatever_happens(tmp_path: Path) -> None:
+    async def story(_: Bench, __: httpx.AsyncClient) -> None: ...
+
+    on_a_device(tmp_path, story)
+    assert [serving(starts(tmp_path)) for _ in range(6)] == ["1"] * 6
