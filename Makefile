@@ -28,7 +28,7 @@ check: .venv/.ready ## formatting, lint, types, architecture, spelling, dependen
 	@.venv/bin/codespell
 	@said=$$(.venv/bin/deptry --no-ansi . 2>&1) || { echo "$$said"; exit 1; }
 	@laptop/requirements.sh --check
-	@.venv/bin/hadolint --config .hadolint.yaml edge/Dockerfile edge/functions.Dockerfile
+	@.venv/bin/hadolint --config .hadolint.yaml edge/Dockerfile edge/functions.Dockerfile edge/ingest/Dockerfile
 
 format: .venv/.ready ## format and mend what can be mended
 	@.venv/bin/ruff check --quiet --fix $(CODE); .venv/bin/ruff format --quiet $(CODE)

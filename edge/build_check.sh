@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the slim image without a container daemon, and asks what is in it for /health.
+# Builds the slim images without a container daemon; asks the endpoint's for /health, and gives the ingest module's a
+# good and a bad file.
 #
 # Needs root, buildah and mmdebstrap, and the registries of Debian and of Python packages within reach; no registry of
 # images is asked: the base image is the Debian release in SUITE with its own Python 3.13. BASE names another one.
@@ -31,11 +32,12 @@ if [ -z "$base" ]; then
 fi
 
 # --volume: what this computer trusts and how it reaches its package registry, such as a company's proxy
-set -- --file edge/Dockerfile --build-arg "BASE=$base" --tag localhost/refluent-edge
+set -- --build-arg "BASE=$base"
 for file in /etc/pip.conf /etc/ssl/certs/ca-certificates.crt; do
   [ ! -e $file ] || set -- "$@" --volume "$file:$file:ro"
 done
-buildah bud "$@" .
+buildah bud "$@" --file edge/Dockerfile --tag localhost/refluent-edge .
+buildah bud "$@" --file edge/ingest/Dockerfile --tag localhost/refluent-ingest .
 
 container=$(buildah from localhost/refluent-edge)
 buildah run "$container" -- id -u
@@ -48,4 +50,18 @@ buildah run "$container" -- sh -c '
     python -c "import urllib.request; print(urllib.request.urlopen(\"http://127.0.0.1:8080/health\").read())" 2>/dev/null && break
   done
   kill $!; wait $!'
-echo "the slim image builds and answers"
+buildah rm "$container" >/dev/null
+
+container=$(buildah from localhost/refluent-ingest)
+buildah run "$container" -- id -u
+buildah run "$container" -- sh -c '
+  set -e
+  printf "temp,late\n41.5,1\n39.0,0\n" >/shares/local/2026-01-02.csv
+  printf "<!DOCTYPE html>" >/shares/local/2026-01-03.csv
+  INGEST_SITE=jfk INGEST_SETTLED_SECONDS=0 \
+  INGEST_SCHEMA="{\"columns\": {\"temp\": {\"type\": \"number\"}, \"late\": {\"type\": \"label\"}}}" \
+  python -m edge.ingest --once --json
+  ls /shares/cloud /var/lib/refluent/rejects
+  test -e /shares/cloud/2026-01-02.parquet
+  test -n "$(ls /var/lib/refluent/rejects)"'
+echo "the slim images build and work"

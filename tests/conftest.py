@@ -19,6 +19,8 @@ from laptop.storage.front import running_azurite
 from laptop.tls import write_certificates
 from tests.addresses import claimed_address
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # for tests that import ONNX Runtime themselves: decision 0084
+
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")  # a property is right or wrong, not fast or slow: a busy machine fails no test
 
