@@ -26,9 +26,15 @@ class TooFew:
 
 @dataclass(frozen=True, slots=True)
 class Steady:
-    """Counted; the window is full and calls for nothing."""
+    """Counted; the window is full and calls for nothing.
+
+    Attributes:
+        reason: For a person.
+        log_evidence: Logarithm of all evidence after this window.
+    """
 
     reason: str
+    log_evidence: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,23 +45,27 @@ class Drifted:
         reason: For a person: the explanation, and whether it is news.
         explanation: Such as "temp, share above 50: 12 % → 61 %, since window 3".
         feature: The feature that moved most clearly, or "score" for the model's answers.
+        words: What the share in the explanation is, such as "share above 50".
         rising: Whether the share in the explanation grew.
         before: That share in the reference, 0..1.
         after: That share now, 0..1.
         since: Window, from 1 with the device's first, since which the evidence has been gathering.
         window: Window of this alarm.
         episode: Window of the first alarm of this drift: with the device it names the episode.
+        log_evidence: Logarithm of all evidence that made this alarm.
     """
 
     reason: str
     explanation: str
     feature: str
+    words: str
     rising: bool
     before: float
     after: float
     since: int
     window: int
     episode: int
+    log_evidence: float
 
     @property
     def is_news(self) -> bool:
@@ -161,11 +171,12 @@ def _calm(
     strength = f"evidence {exp(finding.log_evidence):.3g} of {settings.false_alarm_every:.3g}"
     notable = f"most notable {_explain(finding)} ({strength})"
     if state.last_alarm is None:
-        return state, Steady(f"window {window}: within tolerance; {notable}")
+        return state, Steady(f"window {window}: within tolerance; {notable}", finding.log_evidence)
     if window - state.last_alarm < CALM_WINDOWS:
-        return state, Steady(f"window {window}: no new alarm in the drift of window {state.episode}; {notable}")
+        goes_on = f"window {window}: no new alarm in the drift of window {state.episode}; {notable}"
+        return state, Steady(goes_on, finding.log_evidence)
     over = f"window {window}: the drift of window {state.episode} is over, {CALM_WINDOWS} windows without an alarm"
-    return replace(state, episode=None, last_alarm=None), Steady(over)
+    return replace(state, episode=None, last_alarm=None), Steady(over, finding.log_evidence)
 
 
 def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[DeviceState, Decision]:
@@ -176,12 +187,14 @@ def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[Device
         reason=f"{explanation}{told}",
         explanation=explanation,
         feature=finding.feature,
+        words=finding.words,
         rising=finding.rising,
         before=finding.before,
         after=finding.after,
         since=finding.since,
         window=window,
         episode=episode,
+        log_evidence=finding.log_evidence,
     )
     return replace(state, evidence=state.evidence.forgiven(), episode=episode, last_alarm=window), drifted
 

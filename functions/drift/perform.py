@@ -13,6 +13,7 @@ from functions import field
 from functions.drift.decide import Decision, Drifted, decide
 from functions.drift.policy import DriftSettings
 from functions.drift.state import DeviceState
+from functions.drift.view import columns
 from functions.drift.window import MessageKey
 from functions.envelope import Telemetry, TelemetryReceived
 from functions.errors import Ignored, Poison, Transient
@@ -79,14 +80,14 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
     stored = here.rows.get(DEVICES, loop.name, device)
     state = _state(stored) if stored else None
     uses = field.from_bytes(stored.row.get(field.COLUMN)) if stored else {}
-    decision: Decision | None = None
+    seen, decision = stored.row if stored else {}, None
     for window in windows:
         profile = window.sketch.profile
         after, verdict = decide(state, window.sketch, window.key, profile=profile, settings=_watched(loop))
         if isinstance(verdict, Drifted) and verdict.is_news:
             _tell(here, loop, window.key, verdict, now=now)  # before the state is kept: told twice beats never told
         if after is not state:
-            state, decision = after, verdict
+            state, decision, seen = after, verdict, columns(seen, verdict, after)
             uses = {**uses, window.key.version: _used(uses.get(window.key.version), window, verdict, after)}
             if (shadow := window.told.shadow) and shadow.version != window.key.version:
                 silent = uses.get(shadow.version)
@@ -94,8 +95,8 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
                 uses = {**uses, shadow.version: silent}
     if state is None or decision is None:  # nothing new: what the row says of the newest window stays
         return True
-    row: Row = {"state": state.to_bytes(), "at": now, "version": state.version, "decision": type(decision).__name__}
-    row = {**row, "reason": decision.reason[:1000], field.COLUMN: field.to_bytes(field.newest(uses))}
+    row: Row = {"state": state.to_bytes(), "at": now, "decision": type(decision).__name__}
+    row = {**row, **seen, "reason": decision.reason[:1000], field.COLUMN: field.to_bytes(field.newest(uses))}
     if stored is None:
         return here.rows.insert(DEVICES, loop.name, device, row=row)
     return here.rows.replace(DEVICES, loop.name, stored=stored, row=row)

@@ -260,6 +260,16 @@ def test_a_drift_is_announced_once_with_its_feature_and_its_reason(here: FakeClo
     assert (entry.decision, entry.subject, entry.links) == ("Drifted", "lga", ("flight-delays:1",))
 
 
+def test_a_drift_stays_in_the_row_s_columns_whatever_follows_in_the_batch(here: FakeCloud) -> None:
+    calm = [routed(told(n, rows=WINDOW, sketch=sketch_of(WINDOW))) for n in range(3)]
+    score_drift_on_telemetry([*calm, *warm_windows(3, 3), routed(told(6))])
+    stored = here.rows.get("devices", "flight-delays", "lga/inference")
+    assert stored is not None
+    assert (stored.row["decision"], stored.row["feature"], stored.row["rising"]) == ("TooFew", "temp", True)
+    assert stored.row["episode"]
+    assert float(str(stored.row["log_peak"])) > 0
+
+
 def test_an_announcement_repeated_after_a_crash_has_the_same_id(here: FakeCloud) -> None:
     batch = [routed(told(n, rows=WINDOW, sketch=sketch_of(WINDOW))) for n in range(3)] + warm_windows(3, 3)
     score_drift_on_telemetry(batch)
