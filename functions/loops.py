@@ -206,6 +206,8 @@ class Drift(Section):
     """[drift]: what to watch, and how seldom to cry wolf."""
 
     features: list[str]
+    pairs: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=32)] = []
+    contexts: Annotated[list[str], Field(max_length=4)] = []
     window_rows: Annotated[int, Field(ge=30)] = 200
     false_alarm_every: Annotated[int, Field(ge=100, description="windows")] = 100_000
     tolerance: Annotated[float, Field(ge=0, lt=1, description="change of a share that is nobody's concern")] = 0.0
@@ -238,6 +240,27 @@ class Loop(Section):
         unknown = [name for name in self.drift.features if name not in self.data.features]
         if unknown:
             raise ValueError(f"drift.features names columns that data.columns does not have: {unknown}")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_are_of_numbers(self) -> "Loop":
+        for left, right in self.drift.pairs:
+            if left == right or not self.data.features.get(left) == self.data.features.get(right) == "number":
+                raise ValueError(f"drift.pairs needs two different features that are numbers; got {left} and {right}")
+        if len({frozenset(pair) for pair in self.drift.pairs}) < len(self.drift.pairs):
+            raise ValueError("drift.pairs names a pair twice")
+        return self
+
+    @model_validator(mode="after")
+    def _contexts_can_be_told(self) -> "Loop":
+        if len(set(self.drift.contexts)) < len(self.drift.contexts):
+            raise ValueError("drift.contexts names a column twice")
+        for name in self.drift.contexts:
+            column = self.data.columns.get(name)
+            if name != "site" and (column is None or column.type == "label"):
+                raise ValueError(f"drift.contexts names {name!r}, which is neither a feature nor the site")
+            if column and column.type == "number" and not column.whole:
+                raise ValueError(f"drift.contexts names {name!r}, which is not declared whole: a context is a count")
         return self
 
     @model_validator(mode="after")

@@ -1,12 +1,13 @@
 """One feature's values as counts: which cell of which grid a value belongs to.
 
 A number's cells are `below, 256 uniform cells, above, missing`; a category's are `one per kept name, unseen, missing`.
-Training chooses the grid from the reference; every device counts on it, so that counts from anywhere add up.
+Training chooses the grid from the reference; every device counts on it, so that counts from anywhere add up. A pair of
+numbers is counted by their product, as one more number.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,9 @@ type Column = NDArray[Any] | Sequence[object]
 
 CELLS = 256
 MOST_CATEGORIES = 128
+TOLD_APART = 32  # The most frequent categories; the rarer ones are watched together.
+EDGES = 15
+TIMES = " × "  # noqa: RUF001 - a multiplication sign it is
 SMALLEST_WIDTH = 1e-290  # Its inverse, and the inverse of its half, are finite.
 _LARGEST = 1e308  # A range whose ends are this large still has a finite width.
 _OFFSET = 0.382  # Data on a regular step never falls on a cell's edge, where one rounding error would move it.
@@ -34,17 +38,26 @@ class NumberFeature:
         low: Lower end of the grid, in the feature's own unit; finite.
         width: Width of one cell, in the feature's own unit; finite and > 0.
         counts: Reference rows per cell, length 259.
+        edges: About 15 inner edges that part the reference most evenly, ascending, each in 1..255: what is compared.
+        autocorrelation: Of two rows that follow each other, 0..0.99; see `sketch.order`.
     """
 
     name: str
     low: float
     width: float
     counts: tuple[int, ...]
+    edges: tuple[int, ...] = ()
+    autocorrelation: float = 0.0
 
     @property
     def cells(self) -> int:
         """Length of the feature's block."""
         return CELLS + 3
+
+    @property
+    def stretches(self) -> tuple[int, ...]:
+        """First cells of the stretches that are compared: below, from edge to edge, above, missing."""
+        return (0, 1, *(edge + 1 for edge in self.edges), CELLS + 1, CELLS + 2)
 
     def edge(self, index: int) -> float:
         """The value between cell `index` and the next one, for `index` in 0..256.
@@ -56,6 +69,52 @@ class NumberFeature:
 
 
 @dataclass(frozen=True)
+class Side:
+    """One number of a pair, and what makes it a standard one.
+
+    Attributes:
+        name: Column name.
+        low: Values below count as this, in the feature's own unit; finite.
+        high: Values above count as this.
+        mean: Of the reference; finite.
+        deviation: Standard deviation of the reference, > 0, or a cell's width where that is larger.
+    """
+
+    name: str
+    low: float
+    high: float
+    mean: float
+    deviation: float
+
+    def standard(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values as deviations from the mean, dimensionless and finite; NaN where missing, shape (rows,)."""
+        # Halves, because the difference of two huge numbers of opposite sign would overflow.
+        deviations: NDArray[np.float64] = (np.clip(values, self.low, self.high) * 0.5 - self.mean * 0.5) / (
+            self.deviation * 0.5
+        )
+        return deviations
+
+
+@dataclass(frozen=True)
+class PairFeature(NumberFeature):
+    """Two numbers that belong together, counted by the product of their standard values, as one more number.
+
+    The product's distribution moves when the correlation does, though each of the two looks as ever.
+
+    Attributes:
+        left: One of them.
+        right: The other.
+    """
+
+    left: Side = field(kw_only=True)
+    right: Side = field(kw_only=True)
+
+    def of(self, left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The product, dimensionless; NaN where one of the two is missing, shape (rows,)."""
+        return self.left.standard(left) * self.right.standard(right)
+
+
+@dataclass(frozen=True)
 class CategoryFeature:
     """A category, counted by name.
 
@@ -63,16 +122,25 @@ class CategoryFeature:
         name: Column name.
         categories: The kept names, most frequent first, at most 128. Rarer ones count as unseen, in the reference too.
         counts: Reference rows per cell, length `len(categories) + 2`: the categories, unseen, missing.
+        autocorrelation: Of two rows that follow each other, 0..0.99; see `sketch.order`.
     """
 
     name: str
     categories: tuple[str, ...]
     counts: tuple[int, ...]
+    autocorrelation: float = 0.0
 
     @property
     def cells(self) -> int:
         """Length of the feature's block."""
         return len(self.categories) + 2
+
+    @property
+    def stretches(self) -> tuple[int, ...]:
+        """First cells of the stretches that are compared: the 32 most frequent, the rarer ones, unseen, missing."""
+        kept = len(self.categories)
+        rarer = (TOLD_APART,) if kept > TOLD_APART else ()
+        return (*range(min(kept, TOLD_APART)), *rarer, kept, kept + 1)
 
     @cached_property
     def cell_of(self) -> dict[object, int]:
@@ -111,19 +179,25 @@ def cells_of_numbers(
     return position.astype(np.int64)
 
 
+def cells_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:
+    """The cell of each value, shape (rows,)."""
+    unseen = len(feature.categories)
+    return np.array([feature.cell_of.get(name, unseen) for name in names_of(values)], np.int64)
+
+
 def counts_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:
     """How many values fall into each cell, shape (cells,)."""
     plain: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
     seen: Counter[str | None] = Counter(plain)
     if not all(name is None or isinstance(name, str) for name in seen):
-        seen = Counter(_names(plain))  # 1 and True are one key, and two names
+        seen = Counter(names_of(plain))  # 1 and True are one key, and two names
     counts = np.zeros(feature.cells, np.int64)
     for name, count in seen.items():
         counts[feature.cell_of.get(name, len(feature.categories))] += count
     return counts
 
 
-def _names(values: Column) -> list[str | None]:
+def names_of(values: Column) -> list[str | None]:
     """The column as text; a NaN, which pandas writes for a missing name, becomes None."""
     plain: Sequence[object] = values.tolist() if isinstance(values, np.ndarray) else values
     # Only NaN differs from itself.
@@ -139,7 +213,49 @@ def count_numbers(name: str, values: Column) -> NumberFeature:
     column = numbers(values)
     low, width = _grid(column[np.isfinite(column)])
     counts = np.bincount(cells_of_numbers(column, low=low, width=width), minlength=CELLS + 3)
-    return NumberFeature(name, low, width, tuple(counts.tolist()))
+    return NumberFeature(name, low, width, tuple(counts.tolist()), edges_of(counts))
+
+
+def count_pair(left: NumberFeature, right: NumberFeature, columns: Mapping[str, Column]) -> PairFeature:
+    """Choose what makes the two numbers standard ones and the grid of their product, and count it.
+
+    Raises:
+        ValueError: One of the two is not one column of numbers.
+    """
+    sides = [_side(feature, numbers(columns[feature.name])) for feature in (left, right)]
+    one, other = (side.standard(numbers(columns[side.name])) for side in sides)
+    grid = count_numbers(f"{left.name}{TIMES}{right.name}", one * other)
+    return PairFeature(grid.name, grid.low, grid.width, grid.counts, grid.edges, left=sides[0], right=sides[1])
+
+
+def _side(feature: NumberFeature, values: NDArray[np.float64]) -> Side:
+    low, high = feature.edge(0), feature.edge(CELLS)
+    known = values[~np.isnan(values)]
+    place = (np.clip(known, low, high) * 0.5 - low * 0.5) / (feature.width * 0.5)  # in cells, so that no sum overflows
+    mean, deviation = (float(place.mean()), float(place.std())) if len(known) else (0.0, 1.0)
+    middle = float(np.clip(low + mean * feature.width, low, high))
+    return Side(feature.name, low, high, middle, min(max(deviation, 1.0) * feature.width, _LARGEST))
+
+
+def edges_of(counts: NDArray[np.int64]) -> tuple[int, ...]:
+    """Inner edges of a grid that part the counts most evenly; about 15, fewer for a number of few values.
+
+    Args:
+        counts: Rows per cell, shape (259,).
+
+    Returns:
+        Cells after which an edge lies, ascending, each in 1..255; none when nothing is known.
+    """
+    rows = counts[: CELLS + 2].sum()
+    if not rows:
+        return ()
+    below = np.cumsum(counts[: CELLS + 1])[1:CELLS] / rows
+    levels = np.arange(1, EDGES + 1) / (EDGES + 1)
+    nearest = np.unique(np.abs(below[:, np.newaxis] - levels).argmin(axis=0))
+    if len(nearest) <= EDGES // 2:  # Few values hold most rows: watch both sides of each.
+        sides = [np.searchsorted(below, levels, "left"), np.searchsorted(below, levels, "right") - 1]
+        nearest = np.unique(np.clip(sides, 0, len(below) - 1))
+    return tuple(int(edge) + 1 for edge in nearest)
 
 
 def _grid(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -147,7 +263,9 @@ def _grid(values: NDArray[np.float64]) -> tuple[float, float]:
     if not len(values):
         return 0.0, 1.0
     levels = [0.0005, 0.25, 0.75, 0.9995]
-    first, lower, upper, last = np.quantile(np.clip(values, -_LARGEST, _LARGEST), levels).tolist()
+    # Halves, because the difference of two huge numbers of opposite sign would overflow.
+    quantiles = np.quantile(np.clip(values, -_LARGEST, _LARGEST) * 0.5, levels) * 2
+    first, lower, upper, last = quantiles.tolist()
     reach = min(6 * (upper - lower), _LARGEST)
     if reach > 0:
         first, last = max(first, lower - reach), min(last, upper + reach)
@@ -163,7 +281,7 @@ def _grid(values: NDArray[np.float64]) -> tuple[float, float]:
 
 def count_categories(name: str, values: Column) -> CategoryFeature:
     """Choose the categories to keep from a reference column, and count the column by them."""
-    column = _names(values)
+    column = names_of(values)
     seen = Counter(column)
     missing = seen.pop(None, 0)
     kept = sorted(seen, key=lambda category: (-seen[category], str(category)))[:MOST_CATEGORIES]

@@ -20,12 +20,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from sketch.contexts import Contexts
+from sketch.counting import column_of
 from sketch.features import CategoryFeature, Column, NumberFeature, cells_of_numbers, counts_of_categories, numbers
 from sketch.profile import Profile
+from sketch.reading import MOST_ROWS
 
 MAGIC: Final = b"RFSK"
 VERSION: Final = 1
-MOST_ROWS: Final = 2**53  # Beyond it a count is no longer exact as a float.
 _HEADER_BYTES: Final = 13
 _INTEGER_BYTES: Final = 8  # 8 groups of 7 bits hold MOST_ROWS.
 
@@ -58,34 +60,27 @@ class Sketch:
 
         Args:
             columns: Values per feature of the profile, each of shape (rows,). A number is a float, NaN or None when
-                missing; a category is a str, None when missing. Columns the profile does not name are ignored.
+                missing; a category is a str, None when missing. Columns of the profile's contexts may be absent: their
+                rows count as `other`. Columns the profile does not name are ignored.
             scores: What the model answered for these rows, shape (rows,); NaN when it gave no answer.
 
         Raises:
             ValueError: A column is absent, is of another length than the scores, or is not of its kind.
         """
         answers = numbers(scores)
-        cells: list[NDArray[np.int64]] = []
-        named = np.zeros(len(self._counts), np.int64)
+        counts = np.zeros(len(self._counts), np.int64)
         stacked: list[NDArray[np.float64]] = []
         blocks: list[tuple[NumberFeature, int]] = []
-        for feature, block in self.profile.blocks[:-1]:
-            if feature.name not in columns:
-                raise ValueError(f"column {feature.name!r} of the profile is absent")
-            values = columns[feature.name]
-            if len(values) != len(answers):
-                raise ValueError(
-                    f"column {feature.name!r} and the scores differ in length; there are {len(answers)} scores"
-                )
-            if isinstance(feature, CategoryFeature):
-                named[block] += counts_of_categories(values, feature)
+        for block, cells in self.profile.blocks:
+            if isinstance(block, Contexts):
+                counts[cells] += np.bincount(block.of(columns, len(answers)), minlength=block.cells)
+            elif isinstance(block, CategoryFeature):
+                counts[cells] += counts_of_categories(column_of(block, columns, len(answers)), block)
             else:
-                stacked.append(numbers(values))
-                blocks.append((feature, block.start))
-        stacked.append(answers)
-        blocks.append((self.profile.scores, self.profile.blocks[-1][1].start))
-        cells.append(_number_cells(np.stack(stacked), blocks))
-        self._counts += named + np.bincount(np.concatenate(cells), minlength=len(self._counts))
+                is_score = block is self.profile.scores
+                stacked.append(answers if is_score else numbers(column_of(block, columns, len(answers))))
+                blocks.append((block, cells.start))
+        self._counts += counts + np.bincount(_number_cells(np.stack(stacked), blocks), minlength=len(counts))
         self.rows += len(answers)
 
     def __add__(self, other: "Sketch") -> "Sketch":

@@ -37,6 +37,13 @@ def test_the_sample_loop_reads_as_it_is_written() -> None:
         ("confidence = 0.95", "confidence = 95", r"gate\.confidence"),
         ('type = "label"', 'type = "number"', "one label"),
         ('"visib"]', '"visibility"]', "visibility"),
+        ("scores = false", 'pairs = [["temp", "temp"]]', "two different features"),
+        ("scores = false", 'pairs = [["temp", "carrier"]]', "two different features"),
+        ("scores = false", 'pairs = [["temp", "dewp"], ["dewp", "temp"]]', "names a pair twice"),
+        ("scores = false", 'pairs = [["temp"]]', r"drift\.pairs"),
+        ("scores = false", 'contexts = ["hour", "hour"]', "a column twice"),
+        ("scores = false", 'contexts = ["late"]', "neither a feature nor the site"),
+        ("scores = false", 'contexts = ["temp"]', "not declared whole"),
         ('model = "flight-delays"', 'model = "other"', "named after another loop.*rename the file to other.toml"),
         ("[gate]", "[gate", "not TOML.*line"),
     ],
@@ -45,6 +52,12 @@ def test_a_broken_loop_names_file_line_reason_and_fix(tmp_path: Path, old: str, 
     with pytest.raises(Refused, match=f"(?s)flight-delays.toml.*{said}") as caught:
         read(changed(tmp_path, old, new))
     assert caught.value.fix
+
+
+def test_a_loop_says_what_is_watched_together_and_what_is_kept_apart(tmp_path: Path) -> None:
+    told = 'pairs = [["temp", "dewp"]]\ncontexts = ["hour", "carrier", "site"]'
+    drift = read(changed(tmp_path, "scores = false", told)).drift
+    assert (drift.pairs, drift.contexts) == ([["temp", "dewp"]], ["hour", "carrier", "site"])
 
 
 def test_the_line_named_is_the_line_that_is_wrong(tmp_path: Path) -> None:

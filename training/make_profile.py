@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sketch.profile import Profile
 from training.lean import keep_out
 from training.rows import Rows, read_all_rows, take
-from training.schema import read_schema
+from training.schema import Schema, read_schema
 from training.scoring import JUDGED, score
 
 TRAINED = ("model.onnx", "signature.json")
@@ -34,13 +34,28 @@ def make_profile(data: Path, candidate: Path, model: Path) -> None:
     schema = read_schema(data)
     rows = read_all_rows(data, schema)
     scores = score(candidate, rows)
-    profile = Profile.build(rows.columns, kinds=schema.features, scores=scores)
+    profile = _profile(rows, scores, schema)
     (model / JUDGED).mkdir(parents=True, exist_ok=True)
     for name in (*TRAINED, *(f"{JUDGED}/{name}" for name in TRAINED)):
         shutil.copyfile(candidate / name, model / name)
     (model / "profile.json").write_text(profile.to_json())
     (model / "samples.json").write_text(json.dumps(_samples(rows, scores), allow_nan=False))
     print(f"profile {profile.hash} of {len(rows)} rows and {len(schema.features)} features")
+
+
+def _profile(rows: Rows, scores: NDArray[np.float64], schema: Schema) -> Profile:
+    """Count the rows; those of one segment follow each other, day by day, as their device saw them."""
+    try:
+        return Profile.build(
+            {**rows.columns, schema.segment: rows.segments},
+            kinds=schema.features,
+            scores=scores,
+            pairs=schema.pairs,
+            contexts=schema.contexts,
+            sequences=rows.segments,
+        )
+    except ValueError as problem:
+        raise SystemExit(f"no profile can be made of the rows: {problem}") from problem
 
 
 def _samples(rows: Rows, scores: NDArray[np.float64]) -> dict[str, object]:

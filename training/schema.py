@@ -18,11 +18,15 @@ class Schema:
         label: The column to predict: true or false.
         features: Name -> kind, in the order in which a model takes them.
         segment: What the held-out loss is split by: a field of the manifest's entries, such as "site".
+        pairs: Features, two numbers each, whose relation is watched on the devices.
+        contexts: Features, or the segment, for whose values the profile keeps a reference each.
     """
 
     label: str
     features: dict[str, Kind]
     segment: str
+    pairs: tuple[tuple[str, str], ...] = ()
+    contexts: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
@@ -32,11 +36,14 @@ class Schema:
     def to_json(self) -> str:
         """The text that from_json reads."""
         features = [{"name": name, "kind": kind} for name, kind in self.features.items()]
-        return json.dumps({"label": self.label, "features": features, "segment": self.segment})
+        watched = {"pairs": self.pairs, "contexts": self.contexts}
+        return json.dumps({"label": self.label, "features": features, "segment": self.segment, **watched})
 
     @staticmethod
     def from_json(text: str) -> "Schema":
         """Read `{"label": "late", "features": [{"name": "temp", "kind": "number"}, ...], "segment": "site"}`.
+
+        Beside these, `"pairs": [["temp", "dewp"]]` and `"contexts": ["hour"]` may say what a profile has to keep.
 
         Raises:
             SystemExit: It is something else; the message says what.
@@ -44,7 +51,9 @@ class Schema:
         try:
             content = json.loads(text)
             features = {feature["name"]: feature["kind"] for feature in content["features"]}
-            schema = Schema(content["label"], cast("dict[str, Kind]", features), content["segment"])
+            pairs = tuple((left, right) for left, right in content.get("pairs", ()))
+            contexts = tuple(content.get("contexts", ()))
+            schema = Schema(content["label"], cast("dict[str, Kind]", features), content["segment"], pairs, contexts)
         except (ValueError, KeyError, TypeError) as problem:
             raise SystemExit(f"the schema is not usable: {problem!r}; give label, features and segment") from problem
         if (

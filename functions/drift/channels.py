@@ -14,13 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from functions.drift.policy import DriftSettings
-from sketch.features import CELLS, CategoryFeature, NumberFeature
+from sketch.features import CELLS, TOLD_APART, CategoryFeature, NumberFeature, PairFeature
 from sketch.profile import Profile
+from sketch.shares import References
 
-EDGES = 15
-MOST_CATEGORIES = 32  # Rarer ones are watched together: a device's state stays within a table row.
 _CERTAIN = 1e-6  # A share this close to 0 or 1 has nowhere further to go.
-_RISK = 0.01  # Of a test's tolerance being narrower than the reference's error.
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +77,8 @@ def channels_of(profile: Profile, settings: DriftSettings) -> Channels:
     """The tests of a profile; a watched feature that an older model does not have yet is left out."""
     shares = tuple(_watched(profile, settings))
     bounds = np.array([(*share.counted, *share.among) for share in shares], np.intp).reshape(-1, 4).T
-    before = np.concatenate([[0], np.cumsum(profile.counts)])
-    first, last, start, end = before[bounds]
-    rows = np.maximum(end - start, 1)
-    base = (last - first) / rows
-    tolerance = reference_error(base, rows) + settings.tolerance
+    expected = References.of(profile, bounds).expect()
+    base, tolerance = expected.share, expected.error + settings.tolerance
     rising, falling = base + tolerance < 1 - _CERTAIN, base - tolerance > _CERTAIN
     return Channels(
         shares=shares,
@@ -99,29 +94,13 @@ def channels_of(profile: Profile, settings: DriftSettings) -> Channels:
     )
 
 
-def reference_error(base: NDArray[np.float64], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How far a share of the reference may lie from the truth, but for 1 in 100 tests.
-
-    Args:
-        base: Shares in the reference, 0..1.
-        rows: Reference rows behind each, >= 1.
-
-    Source: the smaller of Hoeffding's and Bernstein's inequality; the latter is the tighter near 0 and 1.
-    """
-    nats = np.log(2 / _RISK)
-    spread = np.maximum(base * (1 - base), 1 / rows)
-    error: NDArray[np.float64] = np.minimum(
-        np.sqrt(nats / (2 * rows)), np.sqrt(2 * nats * spread / rows) + 2 * nats / (3 * rows)
-    )
-    return error
-
-
 def _watched(profile: Profile, settings: DriftSettings) -> Iterator[Share]:
-    for feature, block in profile.blocks:
+    all_features = not settings.features
+    for feature, block in profile.watched:
         is_score = feature is profile.scores
         if is_score and not settings.scores:
             continue
-        if not is_score and settings.features and feature.name not in settings.features:
+        if not (is_score or isinstance(feature, PairFeature) or feature.name in settings.features or all_features):
             continue
         if isinstance(feature, CategoryFeature):
             yield from _category_shares(feature, block.start)
@@ -132,7 +111,7 @@ def _watched(profile: Profile, settings: DriftSettings) -> Iterator[Share]:
 def _number_shares(feature: NumberFeature, start: int) -> Iterator[Share]:
     above, missing = start + CELLS + 1, start + CELLS + 2
     among = (start, missing)
-    for edge in _edges(feature):
+    for edge in feature.edges:
         words = f"share above {feature.edge(edge):.4g}"
         yield Share(feature.name, words, "values", (start + edge + 1, missing), among)
     yield Share(feature.name, f"share below {feature.edge(0):.4g}", "range", (start, start + 1), among)
@@ -140,25 +119,10 @@ def _number_shares(feature: NumberFeature, start: int) -> Iterator[Share]:
     yield Share(feature.name, "share missing", "missing", (missing, missing + 1), (start, missing + 1))
 
 
-def _edges(feature: NumberFeature) -> list[int]:
-    """Inner edges of the grid that part the reference most evenly; about 15, fewer for a feature of few values."""
-    counts = np.array(feature.counts[: CELLS + 1], np.int64)
-    rows = sum(feature.counts[: CELLS + 2])
-    if not rows:
-        return []
-    below = np.cumsum(counts)[1:CELLS] / rows
-    levels = np.arange(1, EDGES + 1) / (EDGES + 1)
-    nearest = np.unique(np.abs(below[:, np.newaxis] - levels).argmin(axis=0))
-    if len(nearest) <= EDGES // 2:  # Few values hold most rows: watch both sides of each.
-        sides = [np.searchsorted(below, levels, "left"), np.searchsorted(below, levels, "right") - 1]
-        nearest = np.unique(np.clip(sides, 0, len(below) - 1))
-    return [int(edge) + 1 for edge in nearest]
-
-
 def _category_shares(feature: CategoryFeature, start: int) -> Iterator[Share]:
     unseen = start + len(feature.categories)
     among = (start, unseen + 1)
-    kept = feature.categories[:MOST_CATEGORIES]
+    kept = feature.categories[:TOLD_APART]
     for cell, name in enumerate(kept, start):
         yield Share(feature.name, f"share of {name!r}", "values", (cell, cell + 1), among)
     if len(kept) < len(feature.categories):

@@ -104,7 +104,7 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
 
 def _used(use: field.Use | None, window: Window, verdict: Decision, state: DeviceState) -> field.Use:
     """What the version did in this window too, for who compares versions; in the same row, so counted once like it."""
-    told, (_, block) = window.told, window.sketch.profile.blocks[-1]
+    told, block = window.told, window.sketch.profile.score_block
     period = field.Period(
         at=field.period_of(told.closed_at, window.loop.rollout.compare_every),
         rows=told.rows,

@@ -126,7 +126,9 @@ def as_trigger(text: object) -> Trigger:
 
 def _schema(loop: Loop) -> str:
     features = [{"name": name, "kind": kind} for name, kind in loop.data.features.items()]
-    return json.dumps({"label": loop.data.label, "features": features, "segment": "site"}, separators=(",", ":"))
+    watched = {"pairs": loop.drift.pairs, "contexts": loop.drift.contexts}
+    asked = {"label": loop.data.label, "features": features, "segment": "site", **watched}
+    return json.dumps(asked, separators=(",", ":"))
 
 
 def _name(loop: Loop, generation: int) -> str:

@@ -157,7 +157,7 @@ def broken(**changes: object) -> str:
         "null",
         "[" * 100_000,
         " " * 5_000_000,
-        broken(version=2),
+        broken(version=1),
         broken(rows=0),
         broken(rows=True),
         broken(rows=3),

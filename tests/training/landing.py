@@ -14,7 +14,11 @@ from laptop.flights import FEATURES, LABEL, day_tables
 from training.schema import Schema
 
 SCHEMA = Schema(
-    LABEL, {name: "category" if name in {"carrier", "dest"} else "number" for name in FEATURES}, segment="site"
+    LABEL,
+    {name: "category" if name in {"carrier", "dest"} else "number" for name in FEATURES},
+    segment="site",
+    pairs=(("temp", "dewp"),),
+    contexts=("hour", "site"),
 )
 
 

@@ -141,6 +141,18 @@ def test_the_profile_describes_the_rows_that_were_trained_on(trained: Path) -> N
     profile = Profile.from_json((trained / "model" / "profile.json").read_text())
     assert profile.rows == len(read_all_rows(trained / "data", SCHEMA))
     assert [feature.name for feature in profile.features] == list(SCHEMA.features)
+    assert [(pair.left.name, pair.right.name) for pair in profile.pairs] == [("temp", "dewp")]
+    assert profile.contexts is not None
+    assert profile.contexts.columns == ("hour", "site")
+    assert {site for _, site in profile.contexts.keys} == {"ewr", "jfk", "lga"}
+    assert sum(profile.contexts.counts) == profile.rows
+
+
+def test_the_weather_of_one_site_resembles_that_of_the_flight_before(trained: Path) -> None:
+    profile = Profile.from_json((trained / "model" / "profile.json").read_text())
+    known = {feature.name: feature.autocorrelation for feature in profile.features}
+    assert known["temp"] > 0.8
+    assert known["distance"] < 0.2
 
 
 def test_the_samples_are_rows_as_a_device_is_asked_them_and_the_answers_it_should_give(trained: Path) -> None:

@@ -184,6 +184,8 @@ def test_a_broken_manifest_fails_and_is_named(landed: Path, text: str) -> None:
         '{"label": "late", "features": [{"name": "temp", "kind": "text"}], "segment": "site"}',
         '{"label": "late", "features": [{"name": "late", "kind": "number"}], "segment": "site"}',
         '{"label": "late", "features": [{"name": "a", "kind": "number"}, {"name": "a", "kind": "number"}]}',
+        '{"label": "late", "features": [{"name": "a", "kind": "number"}], "segment": "site", "pairs": [["a"]]}',
+        '{"label": "late", "features": [{"name": "a", "kind": "number"}], "segment": "site", "contexts": 7}',
     ],
 )
 def test_a_broken_schema_fails_and_is_named(schema: str) -> None:
