@@ -144,11 +144,44 @@ class RolledBack(Event):
 
 
 class DriftDetected(Event):
-    """A device's inputs, or its model's outputs, no longer look like the training data."""
+    """A drift began: inputs, or a model's outputs, no longer look like the training data. Told once per episode.
+
+    Args:
+        device: The device with the most evidence of what is explained.
+        feature: What most of the devices share; "score" for the model's answers.
+        explanation: With numbers, such as "temp, share above 39.04: 49 % → 100 % on 3 of 3 devices (all sites)".
+        scope: Whether it is one device, or several without a place in common; a site; or the fleet.
+        devices: Those that drift, the most evidence first; the first thousand.
+        episode: Its name, "loop~number"; "" from an earlier release.
+        harm: Whether the model's answers have become worse.
+        harm_reason: How that is known.
+    """
 
     loop: str
     device: str
     version: Version
     feature: str
     explanation: str
+    at: AwareDatetime
+    scope: Literal["device", "site", "fleet"] = "device"
+    devices: list[str] = []
+    episode: str = ""
+    harm: Literal["harmful", "harmless", "unknown"] = "unknown"
+    harm_reason: str = ""
+
+
+class DriftResolved(Event):
+    """A drift that was told of is over.
+
+    Args:
+        devices: How many had it.
+        reason: Why it is over: calm again, another model, or silence.
+    """
+
+    loop: str
+    episode: str
+    version: Version
+    scope: Literal["device", "site", "fleet"]
+    devices: int
+    reason: str
     at: AwareDatetime

@@ -23,8 +23,8 @@ class Stored:
 class Rows(Protocol):
     """Small durable facts: tables of partitions of rows.
 
-    Tables: uploads, transfers, requests, generations, jobs, rollouts, pins, devices, images, journal. Partition and key
-    may hold any text.
+    Tables: uploads, transfers, requests, generations, jobs, rollouts, pins, devices, episodes, images, journal.
+    Partition and key may hold any text.
     """
 
     def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:
@@ -47,6 +47,10 @@ class Rows(Protocol):
 
     def find(self, table: str, partition: str, **equal: Value) -> Iterator[Stored]:
         """Rows of a partition whose values equal the given ones, ordered by key."""
+        ...
+
+    def columns(self, table: str, partition: str, *names: str) -> Iterator[Stored]:
+        """Every row of a partition with no more than these of its values, ordered by key; the others do not travel."""
         ...
 
 
@@ -247,6 +251,10 @@ class Fleet(Protocol):
 
     def devices(self, condition: str) -> Sequence[str]:
         """Ids of the IoT Edge devices that meet a target condition, ordered."""
+        ...
+
+    def sites(self) -> Mapping[str, str]:
+        """IoT Edge device -> the site that its twin's tags name; devices without one are left out."""
         ...
 
 

@@ -32,10 +32,25 @@ class Request:
     anyway: bool = False
 
 
+def of_episode(rows: Rows, loop: str, episode: str) -> Stored | None:
+    """The wish of an episode of drift, if it has one."""
+    return rows.get(TABLE, loop, _named(episode))
+
+
+def episodes(rows: Rows, loop: Loop, keys: Iterable[str]) -> tuple[str, ...]:
+    """The episodes of drift among some wishes."""
+    found = (rows.get(TABLE, loop.name, key) for key in keys)
+    return tuple(sorted({str(one.row["episode"]) for one in found if one and one.row.get("episode")}))
+
+
 def ask_for_drift(rows: Rows, loop: Loop, drift: DriftDetected) -> bool:
-    """Write down that drift wants a job; False for a wish that stands already: one for a device and model version."""
-    row: Row = {"device": drift.device, "version": int(drift.version), "reason": f"{drift.device}: {drift.explanation}"}
-    return _ask(rows, loop, "drift", row, key=f"{drift.device}\n{drift.version}")
+    """Write down that drift wants a job; False for a wish that stands already: one for an episode.
+
+    An event of an earlier release names no episode: then it is one for a device and model version.
+    """
+    reason = f"{drift.explanation}" if drift.episode else f"{drift.device}: {drift.explanation}"
+    row: Row = {"device": drift.device, "version": int(drift.version), "reason": reason, "episode": drift.episode}
+    return _ask(rows, loop, "drift", row, key=drift.episode or f"{drift.device}\n{drift.version}")
 
 
 def ask_for_code(rows: Rows, loop: Loop, changed: TrainingCodeChanged, *, at: datetime) -> bool:
@@ -76,8 +91,11 @@ def pipeline(rows: Rows, loop: Loop) -> str:
 
 
 def _ask(rows: Rows, loop: Loop, kind: Kind, row: Row, *, key: str) -> bool:
-    named = sha256(key.encode()).hexdigest()[:32]
-    return rows.insert(TABLE, loop.name, named, row={**row, "kind": kind, "state": WAITING})
+    return rows.insert(TABLE, loop.name, _named(key), row={**row, "kind": kind, "state": WAITING})
+
+
+def _named(key: str) -> str:
+    return sha256(key.encode()).hexdigest()[:32]
 
 
 def _request(stored: Stored) -> Request:

@@ -71,16 +71,25 @@ class HubFleet:
         matched = "" if condition.strip() == "*" else f" AND ({condition})"
         # IoT Hub's queries take no parameters; the condition is the operator's own, and the hub parses it
         query = f"SELECT deviceId FROM devices WHERE capabilities.iotEdge = true{matched}"  # noqa: S608
-        found, more = self._page(query, None)
-        while more:
-            page, more = self._page(query, more)
-            found += page
-        return sorted(found)
+        return sorted(str(twin.device_id) for twin in self._twins(query))
 
-    def _page(self, query: str, token: str | None) -> tuple[list[str], str | None]:
+    def sites(self) -> Mapping[str, str]:
+        """Device -> `tags.site`; nothing else of a twin travels."""
+        query = "SELECT deviceId, tags FROM devices WHERE capabilities.iotEdge = true"
+        sites = {str(twin.device_id): (twin.tags or {}).get("site") for twin in self._twins(query)}
+        return {device: site for device, site in sites.items() if isinstance(site, str) and site}
+
+    def _twins(self, query: str) -> Iterator[Any]:
+        found, more = self._page(query, None)
+        yield from found
+        while more:
+            found, more = self._page(query, more)
+            yield from found
+
+    def _page(self, query: str, token: str | None) -> tuple[list[Any], str | None]:
         for attempt in range(TRIES):
             try:
-                with _asked("the devices of a ring"):
+                with _asked("the devices of the fleet"):
                     ask = self._manager.protocol.query.get_twins
                     answer = ask(QuerySpecification(query=query), token, PAGE, None, raw=True)
             except Throttled:
@@ -89,7 +98,7 @@ class HubFleet:
                 if attempt + 1 == TRIES:
                     raise
             else:
-                return [str(twin.device_id) for twin in answer.output], answer.headers["x-ms-continuation"]
+                return list(answer.output), answer.headers["x-ms-continuation"]
         raise AssertionError("the last try returned or raised")
 
     def _find(self, name: str) -> Any:  # noqa: ANN401  # azure-iot-hub ships no types

@@ -61,7 +61,8 @@ def _finish(here: Cloud, loop: Loop, seen: Look, now: datetime) -> None:
     ledger.take(here.rows, loop, [str(blob["key"]) for blob in manifest.blobs], generation=number)
     wishes.answer(here.rows, loop, manifest.requests)
     subject = f"{loop.name}#{number}"
-    record(here.rows, Entry(now, loop.name, "retraining", subject, "Launch", manifest.reason, (order.name,)))
+    links = (order.name, *wishes.episodes(here.rows, loop, manifest.requests))
+    record(here.rows, Entry(now, loop.name, "retraining", subject, "Launch", manifest.reason, links))
     _note(here, loop, seen, kind="Launch", reason=manifest.reason, now=now)
     here.rows.replace(GENERATIONS, loop.name, stored=sealed, row=opened(number + 1))
 

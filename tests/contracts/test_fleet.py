@@ -41,6 +41,7 @@ def join(cloud: Cloud, request: pytest.FixtureRequest, deployment: Deployment) -
         cloud.fleet.reports[deployment.id] = Progress(3, {"ready": 2, "failed": 1})
         names = [f"{deployment.labels['loop']}-device-{number}" for number in range(3)]
         cloud.fleet.matching[deployment.target] = names
+        cloud.fleet.at |= dict.fromkeys(names, deployment.labels["loop"])
         return
     stack: Stack = request.getfixturevalue("stack")
     site = deployment.labels["loop"]
@@ -129,6 +130,12 @@ def test_the_devices_that_meet_a_condition_are_named(cloud: Cloud, unique: str, 
     assert cloud.fleet.devices(deployment.target) == []
     join(cloud, request, deployment)
     assert cloud.fleet.devices(deployment.target) == [f"{unique}-device-{number}" for number in range(3)]
+
+
+def test_every_device_s_site_is_known(cloud: Cloud, unique: str, request: pytest.FixtureRequest) -> None:
+    join(cloud, request, layer(unique))
+    ours = {name: site for name, site in cloud.fleet.sites().items() if name.startswith(f"{unique}-")}
+    assert ours == {f"{unique}-device-{number}": unique for number in range(3)}
 
 
 @pytest.mark.enable_socket

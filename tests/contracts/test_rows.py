@@ -192,3 +192,14 @@ def test_many_rows_are_changed_each_in_its_own_way(cloud: Cloud, unique: str) ->
     found = {stored.key: dict(stored.row) for stored in cloud.rows.find(TABLE, unique)}
     assert found == {f"k{number}": {"n": number, "kept": True} for number in range(120)}
     cloud.rows.change_each(TABLE, unique, values={})
+
+
+def test_a_few_columns_of_every_row_travel_alone(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "b", row={"state": b"\0" * 1000, "episode": 7, "words": "above 3", "after": 0.5})
+    cloud.rows.insert(TABLE, unique, "a", row={"state": b"\0" * 1000, "episode": 0})
+    found = list(cloud.rows.columns(TABLE, unique, "episode", "words", "after"))
+    assert [stored.key for stored in found] == ["a", "b"]
+    assert [dict(stored.row) for stored in found] == [{"episode": 0}, {"episode": 7, "words": "above 3", "after": 0.5}]
+    row = {"episode": 8}
+    assert cloud.rows.replace(TABLE, unique, stored=found[1], row=row), "the tag of a part is the whole row's"
+    assert not list(cloud.rows.columns(TABLE, f"{unique}-elsewhere", "episode"))

@@ -62,6 +62,10 @@ class FakeRows:
             if all(rows[key].row.get(name) == value for name, value in equal.items()):
                 yield rows[key]
 
+    def columns(self, table: str, partition: str, *names: str) -> Iterator[Stored]:
+        for stored in self.find(table, partition):
+            yield replace(stored, row={name: value for name, value in stored.row.items() if name in names})
+
     def _stamped(self, key: str, row: Row) -> Stored:
         self.writes += 1
         return Stored(key=key, row=dict(row), etag=str(self.writes))
@@ -166,6 +170,7 @@ class FakeFleet:
     made: dict[str, Deployment] = field(default_factory=dict)
     reports: dict[str, Progress] = field(default_factory=dict)
     matching: dict[str, list[str]] = field(default_factory=dict)
+    at: dict[str, str] = field(default_factory=dict)  # device -> site
     most: int = 100
 
     def apply(self, deployment: Deployment) -> bool:
@@ -187,6 +192,9 @@ class FakeFleet:
 
     def devices(self, condition: str) -> Sequence[str]:
         return sorted(self.matching.get(condition, []))
+
+    def sites(self) -> Mapping[str, str]:
+        return dict(self.at)
 
 
 @dataclass

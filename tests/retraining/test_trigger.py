@@ -17,11 +17,12 @@ from functions.retraining.trigger import (
     count_overlooked_on_timer,
     count_upload_on_blob_created,
     describe_training_sets_on_timer,
+    request_retraining_on_drift,
 )
 from functions.wiring import using
 from tests.fakes.cloud import FakeCloud, FakeTrainer
 from tests.files import flights
-from tests.messages import blob_created
+from tests.messages import AT, blob_created, message
 from tests.uploads import deliver, land
 
 DAYS = range(1, 29)
@@ -296,3 +297,28 @@ def test_an_upload_that_an_earlier_release_counted_is_looked_into_and_trained_on
     turn(here)
     rows = {stored.key: stored.row for stored in here.rows.find("uploads", "flight-delays")}
     assert (rows[key]["state"], rows["trained"]["state"]) == ("admitted", "taken")
+
+
+def drifted(**changes: object) -> None:
+    data = {"loop": "flight-delays", "device": "lga", "version": "1", "feature": "temp", "explanation": "warmer"}
+    event = {**data, "at": AT.isoformat(), **changes}
+    request_retraining_on_drift(message("Refluent.DriftDetected", event, subject="lga"))
+
+
+def test_an_episode_asks_once_whatever_device_speaks_for_it_and_the_launch_names_it(here: FakeCloud) -> None:
+    land(here, *january())
+    for device in ("lga", "jfk"):
+        drifted(device=device, episode="flight-delays~1", explanation=f"warmer at {device}")
+    assert len(list(here.rows.find("requests", "flight-delays"))) == 1
+    decision = turn(here)
+    assert isinstance(decision, Launch)
+    assert decision.reason.startswith("drift on warmer at lga; 84 new files")
+    (launch,) = [entry for entry in entries(here.rows, ["flight-delays"]) if entry.decision == "Launch"]
+    assert launch.links == (*here.trainer.orders, "flight-delays~1")
+
+
+def test_an_event_of_an_earlier_release_asks_once_for_its_device_and_version(here: FakeCloud) -> None:
+    for device in ("lga", "jfk", "lga"):
+        drifted(device=device)
+    wishes = {str(stored.row["reason"]) for stored in here.rows.find("requests", "flight-delays")}
+    assert wishes == {"lga: warmer", "jfk: warmer"}

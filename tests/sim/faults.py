@@ -40,6 +40,7 @@ OF_CONDITIONAL = (*OF_EFFECTS, DENIED)
 KINDS: Mapping[str, tuple[str, ...]] = {  # what is not named here is an effect
     "rows.get": OF_READS,
     "rows.find": OF_LISTS,
+    "rows.columns": OF_LISTS,
     "rows.insert": OF_CONDITIONAL,
     "rows.replace": (*OF_CONDITIONAL, CONFLICT),
     "blobs.create": OF_CONDITIONAL,
@@ -55,6 +56,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # what is not named here is an effect
     "fleet.delete": (*OF_EFFECTS, THROTTLED),
     "fleet.deployments": (*OF_READS, THROTTLED),
     "fleet.devices": (*OF_READS, THROTTLED),
+    "fleet.sites": (*OF_READS, THROTTLED),
 }
 OF_THE_WORLD = (DROP, REPEAT, DELAY, RESTART, TWICE, SKIP, REDEPLOY)
 FREQUENCY = {

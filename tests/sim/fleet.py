@@ -1,6 +1,6 @@
 """Devices in the simulation: each applies the highest of its layers when it comes by, refuses or obeys, and reports."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -58,6 +58,9 @@ class SimFleet(FakeFleet):
 
     def devices(self, condition: str) -> Sequence[str]:
         return sorted(device.name for device in self.all if _meets(device, condition))
+
+    def sites(self) -> Mapping[str, str]:
+        return {device.name: device.tags["site"] for device in self.all}
 
     def matching_devices(self, deployment: Deployment) -> list[Device]:
         """The devices that a deployment reaches."""
