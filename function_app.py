@@ -7,9 +7,10 @@ import functions.operator.trigger
 import functions.promotion.trigger
 import functions.retraining.trigger
 import functions.rollout.trigger
-from functions.wiring import azure
+from functions.wiring import azure, tell
 
 azure()
+tell()
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.FUNCTION)
 app.register_functions(functions.retraining.trigger.blueprint)

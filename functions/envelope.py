@@ -198,6 +198,11 @@ def original(message: Message | func.EventHubEvent) -> bytes:
     return json.dumps({**whole, "data": message.get_json()}, default=str, sort_keys=True).encode()
 
 
+def traceparent(message: Message) -> object:
+    """The trace that led to a message, if its publisher says so; only a CloudEvent can."""
+    return getattr(message, "extension_attrs", {}).get("traceparent")
+
+
 def _header(message: Message) -> _Header:
     if isinstance(message, func.CloudEvent):
         kind, source, at, data = message.type, message.source, message.time, message.get_json()

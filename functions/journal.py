@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 
+from functions import tracing
 from functions.ports import Row, Rows, Stored
 
 TABLE = "journal"
@@ -56,7 +57,12 @@ def record(rows: Rows, entry: Entry) -> bool:
         "reason": entry.reason[:30_000],
         "links": json.dumps(entry.links),
     }
-    return rows.insert(TABLE, entry.loop, entry.key, row=row)
+    news = rows.insert(TABLE, entry.loop, entry.key, row=row)
+    if news:
+        tracing.decided(
+            loop=entry.loop, slice=entry.slice, decision=entry.decision, subject=entry.subject, reason=entry.brief
+        )
+    return news
 
 
 def entries(rows: Rows, loops: Iterable[str]) -> list[Entry]:

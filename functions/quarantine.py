@@ -8,7 +8,8 @@ from hashlib import sha256
 
 import azure.functions as func
 
-from functions.envelope import Message, original
+from functions import tracing
+from functions.envelope import Message, original, traceparent
 from functions.errors import Ignored, Poison
 from functions.events import DataQuarantined
 from functions.journal import Entry, record
@@ -27,12 +28,29 @@ def acknowledging(here: Cloud, entry: str, message: Message | func.EventHubEvent
         entry: Name of the entry point, such as retrain_on_upload.
         message: The message as it came.
     """
+    if isinstance(message, func.EventHubEvent):  # one of many: their batch is a step of a trace, not each of them
+        with _poison_set_aside(here, entry, message):
+            yield
+    else:
+        with tracing.following(traceparent(message), entry), _poison_set_aside(here, entry, message):
+            yield
+
+
+@contextmanager
+def _poison_set_aside(here: Cloud, entry: str, message: Message | func.EventHubEvent) -> Iterator[None]:
+    outcome = "failed"
     try:
         yield
     except Ignored as foreign:
+        outcome = "ignored"
         log.info("%s ignored: %s (%s)", entry, foreign.what, foreign.why)
     except Poison as poison:
         set_aside(here, entry, original(message), poison=poison)
+        outcome = "quarantined"
+    else:
+        outcome = "used"
+    finally:
+        tracing.taken(entry, outcome)
 
 
 def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison, about: str = "", loop: str = "-") -> None:
@@ -58,3 +76,4 @@ def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison, about: st
     record(here.rows, Entry(at, loop, "intake", subject, "Quarantine", reason, links))
     event = DataQuarantined(entry=entry, code=poison.code, reason=reason, stored_as=f"{CONTAINER}/{name}")
     here.announcer.announce(event, subject=entry, id=digest[:32])
+    tracing.set_aside(entry, poison.code)

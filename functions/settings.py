@@ -73,6 +73,15 @@ class Settings(BaseModel):
         None, alias="AZURE_CLIENT_ID", description="client id of the app's user-assigned identity"
     )
 
+    insights_connection: SecretStr | None = Field(
+        None,
+        alias="APPLICATIONINSIGHTS_CONNECTION_STRING",
+        description="where traces, metrics and logs go",
+    )
+    otlp_endpoint: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = Field(
+        None, alias="OTEL_EXPORTER_OTLP_ENDPOINT", description="or a collector they go to by OTLP over HTTP"
+    )
+
     @model_validator(mode="after")
     def _images_are_complete(self) -> "Settings":
         if self.registry_id and not (self.registry_login_server and self.model_image_base):

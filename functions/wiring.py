@@ -1,5 +1,7 @@
 """The one place where settings become clients and clients become ports."""
 
+import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -8,7 +10,10 @@ from functools import cache, cached_property
 from typing import Protocol
 
 from functions.ports import Announcer, Blobs, Fleet, Images, Registry, Rows, Signer, Trainer
+from functions.secrecy import keep_secrets_out_of_logs
 from functions.settings import Settings, load
+
+LOGGER = "refluent"  # every logger of the app is below it
 
 
 class Cloud(Protocol):
@@ -129,6 +134,25 @@ class Azure:
         from functions.cloud.identity import credential
 
         return TopicAnnouncer(self.settings.topic_endpoint, credential(self.settings.identity_client_id))
+
+
+def tell() -> None:
+    """Let traces, metrics and logs of this process go where a setting says; without one they cost nothing."""
+    ours = azure().settings
+    logging.getLogger(LOGGER).setLevel(logging.INFO)
+    keep_secrets_out_of_logs()
+    if ours.insights_connection or ours.otlp_endpoint:
+        os.environ.setdefault("OTEL_SERVICE_NAME", LOGGER)
+    if ours.insights_connection:
+        from functions.cloud.identity import credential
+        from functions.cloud.insights import tell_insights
+
+        connection = ours.insights_connection.get_secret_value()
+        tell_insights(connection, credential(ours.identity_client_id), logger=LOGGER)
+    elif ours.otlp_endpoint:
+        from functions.cloud.collector import tell_collector
+
+        tell_collector(logger=LOGGER)
 
 
 _stand_in: ContextVar[Cloud | None] = ContextVar("stand_in", default=None)

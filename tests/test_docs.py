@@ -110,6 +110,7 @@ def test_every_app_setting_is_documented_and_every_documented_one_exists() -> No
         f"{trigger['connection']}__fullyQualifiedNamespace" for trigger in indexed().values() if "connection" in trigger
     }
     of_host = {"AzureWebJobsStorage", "FUNCTIONS_WORKER_RUNTIME", "AzureWebJobs.<function>.Disabled"}
+    of_host.add("PYTHON_ENABLE_OPENTELEMETRY")
     assert documented == of_app | connections | of_host
 
 
@@ -246,6 +247,27 @@ def test_every_published_event_is_documented_with_its_fields() -> None:
     assert set(table) == set(published)
     for name, one in published.items():
         assert [field for field in table[name] if field in one.model_fields] == list(one.model_fields), name
+
+
+def test_every_metric_is_documented_with_its_attributes_and_every_documented_one_is_told() -> None:
+    source = text("functions/tracing.py")
+    documented = {
+        cells[0].strip("`"): coded(cells[2])
+        for cells in rows(section(text("docs/operations.md"), "## Metrics"))
+        if len(cells) > 3
+    }
+    told = set(re.findall(r'create_\w+\(\s*"([a-z.]+)"', source))
+    assert {name for name in documented if name.startswith("refluent.")} == told
+    attributes = {name for names in documented.values() for name in names}
+    assert attributes == {"loop", "slice", "decision", "function", "outcome", "code"}
+
+
+def test_every_logger_is_documented() -> None:
+    documented = {cells[0].strip("`") for cells in rows(section(text("docs/operations.md"), "## Logs"))[2:]}
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "functions").rglob("*.py")]
+    assert documented == {
+        name for source in sources for name in re.findall(r'getLogger\("(refluent\.[a-z.]+)"\)', source)
+    }
 
 
 def test_every_function_is_in_the_loops_description() -> None:

@@ -6,6 +6,7 @@ from azure.eventgrid import EventGridPublisherClient
 
 from functions.cloud.refusals import Service
 from functions.events import Event
+from functions.tracing import carried
 
 SOURCE = "/refluent"
 TYPE_PREFIX = "Refluent."
@@ -37,6 +38,7 @@ class TopicAnnouncer:
             type=f"{TYPE_PREFIX}{type(event).__name__}",
             subject=subject,
             data=event.model_dump(mode="json"),
+            extensions=dict(carried()),
         )
         with TOPIC.asked(message.type):
             self._client.send(message)

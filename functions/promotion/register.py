@@ -9,6 +9,7 @@ from functions.loops import Loop
 from functions.model_folder import CONTAINER, FILES, JUDGED, LISTING, SIGNATURE, listing, profile_hash, signature
 from functions.ports import Blobs, JobOutcome, ModelVersion, Signer, Stored
 from functions.promotion.report import Report, Score
+from functions.tracing import TRACEPARENT
 from functions.wiring import Cloud
 
 OUTPUTS = "azureml"  # the container that jobs write to
@@ -88,6 +89,7 @@ def _lineage(
         "profile": profile_hash(contents["profile.json"]),
         **({"judged_sha256": sha256(contents[JUDGED[0]]).hexdigest()} if JUDGED[0] in contents else {}),
         **measured,
+        **({TRACEPARENT: str(job.row[TRACEPARENT])} if job.row.get(TRACEPARENT) else {}),
     }
 
 

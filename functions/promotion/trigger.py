@@ -4,10 +4,12 @@ import azure.functions as func
 
 from functions.envelope import read_run
 from functions.loops import Loop, each
+from functions.ports import Stored
 from functions.promotion.aftermath import aftermath
 from functions.promotion.decide import decide
 from functions.promotion.perform import look, perform, started
 from functions.quarantine import acknowledging
+from functions.tracing import TRACEPARENT, following
 from functions.wiring import Cloud, cloud
 
 blueprint = func.Blueprint()
@@ -31,13 +33,16 @@ def _judge(here: Cloud, *, run: str | None) -> None:
     def judge(loop: Loop) -> None:
         for job in started(here, loop):
             if run in (None, job.key):
-                seen = look(here, loop, job)
-                now = here.now()
-                ran, limit = now - seen.launched, loop.retrain.job_at_most
-                badly = aftermath(seen.outcome, attempt=seen.attempt, ran=ran, limit=limit)
-                decision = badly or decide(
-                    seen.outcome, seen.report, loop.gate, rival=seen.rival, champion=seen.champion
-                )
-                perform(decision, here, loop, seen=seen, now=now)
+                with following(job.row.get(TRACEPARENT), "judge"):
+                    _follow(here, loop, job)
 
     each(here.settings.loops, judge)
+
+
+def _follow(here: Cloud, loop: Loop, job: Stored) -> None:
+    seen = look(here, loop, job)
+    now = here.now()
+    ran, limit = now - seen.launched, loop.retrain.job_at_most
+    badly = aftermath(seen.outcome, attempt=seen.attempt, ran=ran, limit=limit)
+    decision = badly or decide(seen.outcome, seen.report, loop.gate, rival=seen.rival, champion=seen.champion)
+    perform(decision, here, loop, seen=seen, now=now)

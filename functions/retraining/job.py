@@ -12,8 +12,10 @@ from functions.loops import Loop
 from functions.ports import Blobs, JobOrder, Rows
 from functions.retraining.ledger import Upload, taken
 from functions.retraining.training_set import select
+from functions.tracing import TRACEPARENT
 
 CONTAINER = "manifests"
+MOST_TRACES = 16  # kept of a generation
 TRIGGERS: tuple[Trigger, ...] = get_args(Trigger.__value__)
 
 type Entry = dict[str, str | int]
@@ -27,6 +29,7 @@ class Manifest:
         blobs: name, etag, size_bytes, site, ledger key and rows of every upload, and the path of its content below the
             loop's folder of kept versions.
         requests: Keys of the wishes it answers.
+        traces: Traceparents of uploads in it, the newest first; the job goes on with the first of them.
     """
 
     generation: int
@@ -34,12 +37,20 @@ class Manifest:
     reason: str
     blobs: tuple[Entry, ...]
     requests: tuple[str, ...]
+    traces: tuple[str, ...] = ()
+
+    @property
+    def carried(self) -> dict[str, str]:
+        """The trace as the job, its row and its model carry it on; empty without one."""
+        return {TRACEPARENT: self.traces[0]} if self.traces else {}
 
 
 def write_manifest(blobs: Blobs, loop: Loop, wanted: Manifest) -> Manifest:
     """Write a generation's manifest if nobody has, and read back what stands."""
     body = {"loop": loop.name, "generation": wanted.generation, "trigger": wanted.trigger, "reason": wanted.reason}
     document = {**body, "blobs": list(wanted.blobs), "requests": list(wanted.requests)}
+    if wanted.traces:
+        document["traces"] = list(wanted.traces)
     return _manifest(_write_once(blobs, _name(loop, wanted.generation), document))
 
 
@@ -62,6 +73,12 @@ def entries(uploads: Sequence[Upload]) -> tuple[Entry, ...]:
         }
         for one in uploads
     )
+
+
+def traces(uploads: Sequence[Upload]) -> tuple[str, ...]:
+    """The traces that led to a generation, the newest first; so many that the rest may be looked up by `why`."""
+    newest = sorted((one for one in uploads if one.traceparent), key=lambda one: (one.at, one.key), reverse=True)
+    return tuple(dict.fromkeys(one.traceparent for one in newest))[:MOST_TRACES]
 
 
 def write_training_set(blobs: Blobs, rows: Rows, loop: Loop, manifest: Manifest) -> bytes:
@@ -107,6 +124,7 @@ def order(
             "trigger": manifest.trigger,
             "training_set_sha256": digest,
             "files": str(len(json.loads(training_set)["blobs"])),
+            **manifest.carried,
         },
         attempt=attempt,
         identity=loop.retrain.identity,
@@ -159,4 +177,5 @@ def _manifest(data: bytes) -> Manifest:
         reason=body["reason"],
         blobs=tuple(body["blobs"]),
         requests=tuple(body["requests"]),
+        traces=tuple(body.get("traces", ())),
     )

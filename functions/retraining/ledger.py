@@ -10,6 +10,7 @@ from functions.errors import Ignored, Poison
 from functions.events import DataUploaded
 from functions.loops import Loop
 from functions.ports import Blobs, Row, Rows, Stored
+from functions.tracing import TRACEPARENT, carried
 
 UPLOADS, TRANSFERS = "uploads", "transfers"
 TRANSFER = ".transfer.json"  # how a transfer manifest's name ends
@@ -41,6 +42,7 @@ class Upload:
         state: What became of it.
         reason: Why, if that is no matter of course.
         generation: That took it; 0 for none.
+        traceparent: The trace it was counted in; "" for none.
     """
 
     key: str
@@ -54,6 +56,7 @@ class Upload:
     state: str = LANDED
     reason: str = ""
     generation: int = PENDING
+    traceparent: str = ""
 
     @property
     def kept_as(self) -> str:
@@ -105,6 +108,7 @@ def count(rows: Rows, loop: Loop, upload: Upload) -> bool:
         "at": upload.at,
         "state": LANDED,
         "reason": "",
+        **carried(),
     }
     if upload.blob.endswith(TRANSFER):
         return rows.insert(TRANSFERS, loop.name, upload.key, row={**row, "told": ""})
@@ -205,4 +209,5 @@ def _upload(stored: Stored) -> Upload:
         state=str(row.get("state", LANDED)),
         reason=str(row.get("reason", "")),
         generation=int(str(row["generation"])),
+        traceparent=str(row.get(TRACEPARENT, "")),
     )

@@ -8,8 +8,9 @@ from functions.loops import Loop
 from functions.ports import Row, Rows, Stored
 from functions.retraining import ledger
 from functions.retraining.choice import choose
-from functions.retraining.decide import Backlog, Job, Wish
+from functions.retraining.decide import Backlog, Decision, HoldForBudget, Job, Wish
 from functions.retraining.job import attempt_at
+from functions.tracing import measured
 from functions.wishes import Request, waiting
 
 GENERATIONS, CURRENT, NOTE = "generations", "current", "decision"
@@ -52,6 +53,17 @@ def look(rows: Rows, loop: Loop) -> Look:
         failed=_failed(jobs),
     )
     return Look(backlog, generation, kept.get(NOTE))
+
+
+def measure(loop: Loop, backlog: Backlog, decision: Decision, now: datetime) -> None:
+    """Tell whoever watches how long what landed has waited, and for what."""
+    measured(
+        loop.name,
+        backlog_age=(now - backlog.first_at).total_seconds() if backlog.first_at else 0.0,
+        backlog_files=backlog.files + backlog.left,
+        jobs_open=sum(job.ended_at is None for job in backlog.jobs),
+        budget_held=isinstance(decision, HoldForBudget),
+    )
 
 
 def _first(rows: Rows, loop: Loop) -> Stored:

@@ -1,5 +1,6 @@
 """Carry out a retraining decision. Every step may happen twice."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 from functions import wishes
@@ -13,6 +14,7 @@ from functions.retraining import job, ledger
 from functions.retraining.choice import choose
 from functions.retraining.decide import Decision, HoldForBudget, Launch, Resume, Retry, Wait
 from functions.retraining.look import CURRENT, GENERATIONS, NOTE, SEALED, STARTED, Look, opened
+from functions.tracing import TRACEPARENT, following
 from functions.wiring import Cloud
 
 
@@ -47,15 +49,23 @@ def _finish(here: Cloud, loop: Loop, seen: Look, now: datetime) -> None:
     if sealed is None or sealed.row["state"] != SEALED:
         return
     number, trigger, reason = int(str(sealed.row["number"])), sealed.row["trigger"], str(sealed.row["reason"])
+    chosen = choose(ledger.pending(here.rows, loop), loop.retrain)
     wanted = job.Manifest(
         generation=number,
         trigger=job.as_trigger(trigger),
         reason=reason,
-        blobs=job.entries(choose(ledger.pending(here.rows, loop), loop.retrain)),
+        blobs=job.entries(chosen),
         requests=tuple(wish.key for wish in wishes.waiting(here.rows, loop)),
+        traces=job.traces(chosen),
     )
     manifest = job.write_manifest(here.blobs, loop, wanted)
-    order = _order(here, loop, manifest)
+    with _traced(manifest):
+        _launch(here, loop, seen, manifest, now)
+    here.rows.replace(GENERATIONS, loop.name, stored=sealed, row=opened(number + 1))
+
+
+def _launch(here: Cloud, loop: Loop, seen: Look, manifest: job.Manifest, now: datetime) -> None:
+    order, number = _order(here, loop, manifest), manifest.generation
     _start(here, loop, seen, order, now=now)
     _started(here, loop, manifest, order)
     ledger.take(here.rows, loop, [str(blob["key"]) for blob in manifest.blobs], generation=number)
@@ -64,7 +74,6 @@ def _finish(here: Cloud, loop: Loop, seen: Look, now: datetime) -> None:
     links = (order.name, *wishes.episodes(here.rows, loop, manifest.requests))
     record(here.rows, Entry(now, loop.name, "retraining", subject, "Launch", manifest.reason, links))
     _note(here, loop, seen, kind="Launch", reason=manifest.reason, now=now)
-    here.rows.replace(GENERATIONS, loop.name, stored=sealed, row=opened(number + 1))
 
 
 def _start_again(here: Cloud, loop: Loop, seen: Look, name: str, *, reason: str, now: datetime) -> None:
@@ -73,10 +82,15 @@ def _start_again(here: Cloud, loop: Loop, seen: Look, name: str, *, reason: str,
     assert failed is not None  # noqa: S101  # it was seen, and rows of jobs are never deleted
     manifest = job.read_manifest(here.blobs, loop, int(str(failed.row["generation"])))
     order = _order(here, loop, manifest, attempt=2)
-    _start(here, loop, seen, order, now=now)
-    record(here.rows, Entry(now, loop.name, "retraining", name, "Retry", reason, (order.name,)))
-    _note(here, loop, seen, kind="Retry", reason=reason, now=now)
-    _started(here, loop, manifest, order)
+    with _traced(manifest):
+        _start(here, loop, seen, order, now=now)
+        record(here.rows, Entry(now, loop.name, "retraining", name, "Retry", reason, (order.name,)))
+        _note(here, loop, seen, kind="Retry", reason=reason, now=now)
+        _started(here, loop, manifest, order)
+
+
+def _traced(manifest: job.Manifest) -> AbstractContextManager[None]:
+    return following(manifest.carried.get(TRACEPARENT), "launch", also=manifest.traces[1:])
 
 
 def _start(here: Cloud, loop: Loop, seen: Look, order: JobOrder, *, now: datetime) -> None:
@@ -107,7 +121,7 @@ def _started(here: Cloud, loop: Loop, manifest: job.Manifest, order: JobOrder) -
     at = here.now()  # however long the start took: a budget that counts a job from before it began is exceeded
     row: Row = {"generation": manifest.generation, "state": STARTED, "launched_at": at, "champion": best}
     how: Row = {"pipeline": order.pipeline, "attempt": order.attempt, "described": order.attempt > 1}
-    here.rows.insert(JOBS, loop.name, order.name, row={**row, **how})
+    here.rows.insert(JOBS, loop.name, order.name, row={**row, **how, **manifest.carried})
 
 
 def _note(here: Cloud, loop: Loop, seen: Look, *, kind: str, reason: str, now: datetime) -> None:

@@ -8,7 +8,7 @@ from functions.quarantine import acknowledging
 from functions.retraining.admit import admit_landed
 from functions.retraining.decide import decide
 from functions.retraining.ledger import admit, count, overlooked, owner
-from functions.retraining.look import look
+from functions.retraining.look import look, measure
 from functions.retraining.perform import describe, perform
 from functions.retraining.poisoned import hold_poisoned
 from functions.retraining.settle import settle_transfers
@@ -59,6 +59,7 @@ def retrain_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the h
         hold_poisoned(here, loop, now=now)
         seen = look(here.rows, loop)
         decision = decide(seen.backlog, loop.retrain, now)
+        measure(loop, seen.backlog, decision, now)
         perform(decision, here, loop, seen=seen, now=now)
 
     each(here.settings.loops, turn)

@@ -11,6 +11,7 @@ from functions.loops import Loop
 from functions.ports import Deployment, ModelVersion
 from functions.rollout import rings
 from functions.rollout.records import HELD, ROLLING, ROLLOUTS, SHADOWING, Record, Standing, standing
+from functions.tracing import TRACEPARENT, following
 from functions.wiring import Cloud
 
 
@@ -33,6 +34,11 @@ def note(here: Cloud, loop: Loop, fresh: Record) -> None:
 
 def try_out(here: Cloud, loop: Loop, model: ModelVersion, *, reason: str, now: datetime) -> None:
     """Let the first ring score with it silently; as with `_reach`, the row comes last."""
+    with following(model.lineage.get(TRACEPARENT), "try out"):
+        _try_out(here, loop, model, reason=reason, now=now)
+
+
+def _try_out(here: Cloud, loop: Loop, model: ModelVersion, *, reason: str, now: datetime) -> None:
     told, version = standing(here.rows, loop.name), int(model.version)
     members = _members(here, loop, 0, {})
     if members is None:
@@ -50,6 +56,11 @@ def try_out(here: Cloud, loop: Loop, model: ModelVersion, *, reason: str, now: d
 
 def reach(here: Cloud, loop: Loop, model: ModelVersion, *, ring: int, reason: str, now: datetime) -> None:
     """Create the deployment first: its name is the record. The row comes last: before it, all of this is repeated."""
+    with following(model.lineage.get(TRACEPARENT), "reach", ring=loop.rollout.ring[ring].name):
+        _reach(here, loop, model, ring=ring, reason=reason, now=now)
+
+
+def _reach(here: Cloud, loop: Loop, model: ModelVersion, *, ring: int, reason: str, now: datetime) -> None:
     told, version = standing(here.rows, loop.name), int(model.version)
     former, good = told.find(version), told.last_good(version)
     members = _members(here, loop, ring, dict(former.members) if former else {})

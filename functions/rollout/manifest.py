@@ -18,6 +18,7 @@ from functions.manifests.model import (
 )
 from functions.ports import Deployment, ModelVersion
 from functions.rollout.modules import catalogue, container, routes
+from functions.tracing import TRACEPARENT
 
 RUNTIME = {"edgeAgent": "mcr.microsoft.com/azureiotedge-agent:1.6", "edgeHub": "mcr.microsoft.com/azureiotedge-hub:1.6"}
 KEEP_S = 7 * 24 * 3600  # what a device that is offline keeps of its telemetry
@@ -75,12 +76,14 @@ def layer(loop: Loop, model: ModelVersion, ring: int, *, store: str) -> Deployme
         A deployment whose priority is the version, so that the newest wins in whatever order they are created.
     """
     module, version = loop.rollout.module, model.version
+    carried = {name: text for name, text in model.lineage.items() if name == TRACEPARENT}  # the device's last link
     desired = {
         "model": model.model,
         "version": version,
         "sha256": model.lineage["sha256"],
         "url": f"{store.rstrip('/')}/models/{model.folder}/",
         "profile": model.lineage["profile"],
+        **carried,
     }
     content = Layer(twins={module: {"model": desired}}).content()
     # Version and module come from patterns without quotes; IoT Hub's queries take no parameters
@@ -91,7 +94,12 @@ def layer(loop: Loop, model: ModelVersion, ring: int, *, store: str) -> Deployme
         content=content,
         target=loop.rollout.ring[ring].devices,
         priority=int(version),
-        labels={"loop": loop.name, "model": f"{model.model}:{version}", "ring": loop.rollout.ring[ring].name},
+        labels={
+            "loop": loop.name,
+            "model": f"{model.model}:{version}",
+            "ring": loop.rollout.ring[ring].name,
+            **carried,
+        },
         metrics={
             "ready": f"{ours} AND properties.reported.model.version = '{version}'",
             "failed": f"{ours} AND {failed}",

@@ -24,6 +24,7 @@ from functions.ports import (
     Value,
 )
 from functions.settings import Settings
+from functions.tracing import carried
 
 
 @dataclass
@@ -221,7 +222,7 @@ class FakeAnnouncer:
         assert subject
         self.announced[id] = event
         envelope = {"id": id, "source": "/refluent", "type": f"Refluent.{type(event).__name__}", "subject": subject}
-        self.messages.append({**envelope, "data": event.model_dump(mode="json")})
+        self.messages.append({**envelope, **carried(), "data": event.model_dump(mode="json")})
 
     def kinds(self) -> list[str]:
         return [type(event).__name__ for event in self.announced.values()]

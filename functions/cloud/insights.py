@@ -1,0 +1,41 @@
+"""Application Insights (azure-monitor-opentelemetry). Imported only if it is to be told: it takes half a second."""
+
+import os
+
+from azure.core.credentials import TokenCredential
+
+from functions.errors import Refused
+
+_QUIET = {  # else the exporter tells about itself, to hosts that nobody configured; it reads this when it is imported
+    "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+    "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+}
+_OTHERS = ("django", "fastapi", "flask", "psycopg2", "requests", "urllib", "urllib3", "httpx")  # not azure_sdk
+
+
+def tell_insights(connection: str, credential: TokenCredential, *, logger: str) -> None:
+    """Send traces, metrics and logs, by identity.
+
+    Args:
+        connection: The resource's connection string: its addresses; what it calls a key opens nothing by itself.
+        credential: Identity with Monitoring Metrics Publisher on the resource.
+        logger: Whose records are sent.
+
+    Raises:
+        Refused: The connection string is none.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    from azure.monitor.opentelemetry import configure_azure_monitor  # noqa: PLC0415  # see _QUIET
+
+    try:
+        configure_azure_monitor(
+            connection_string=connection,
+            credential=credential,
+            logger_name=logger,
+            enable_live_metrics=False,
+            instrumentation_options={name: {"enabled": False} for name in _OTHERS},
+        )
+    except ValueError as problem:
+        why, fix = str(problem), "copy it from the resource's overview page, or take the setting away"
+        raise Refused("APPLICATIONINSIGHTS_CONNECTION_STRING is not usable", why=why, fix=fix) from problem
