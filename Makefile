@@ -54,6 +54,9 @@ bench-host: .venv/.ready ## the Functions host: start, first event, invocations 
 bench-edge: .venv/.ready ## the scoring endpoint beside its floor, beside other servers, and during swaps
 	@$(PY) -m bench.edge $(if $(JSON),--json $(JSON))
 
+bench-package: .venv/.ready ## what is uploaded to Azure: its size, and how long it takes to load
+	@$(PY) -m bench.package $(if $(JSON),--json $(JSON))
+
 bench-plan: .venv/.ready ## planning a change of 10,000 devices with 5 layers
 	@$(PY) -m bench.plan $(if $(JSON),--json $(JSON))
 
@@ -72,4 +75,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check format lock sim sim-exhaustive sim-mutants bench-burst bench-edge bench-host bench-plan bench-gate bench-loop-value setup clean
+.PHONY: help demo up test check format lock sim sim-exhaustive sim-mutants bench-burst bench-edge bench-host bench-package bench-plan bench-gate bench-loop-value setup clean

@@ -4,10 +4,8 @@ from typing import Annotated
 
 import typer
 
-from functions.ports import Row, Rows
+from functions.operator.orders import order
 from functions.wiring import Cloud, cloud
-
-PINS, PIN = "pins", "pin"
 
 
 def pin(
@@ -36,23 +34,6 @@ def unpin(loop: str) -> None:
     _known(here, loop)
     order(here.rows, loop, {"kind": "pin", "version": "", "ring": "", "because": "", "at": here.now()})
     typer.echo(f"{loop} is not pinned any more; see refluent watch")
-
-
-def order(rows: Rows, loop: str, row: Row) -> None:
-    """Write an order down; the rollout's next turn obeys it."""
-    while not rows.insert(PINS, loop, PIN, row=row):
-        stored = rows.get(PINS, loop, PIN)
-        if stored and rows.replace(PINS, loop, stored=stored, row=row):
-            return
-
-
-def pinned(rows: Rows, loop: str) -> str:
-    """The pin that holds now, for a person; "" for none."""
-    stored = rows.get(PINS, loop, PIN)
-    if stored is None or not stored.row["version"]:
-        return ""
-    row = stored.row
-    return f"{row['ring'] or 'every ring'!s} to version {row['version']!s}: {row['because']!s}"
 
 
 def _known(here: Cloud, loop: str) -> None:

@@ -17,7 +17,7 @@ from functions.manifests.findings import Finding, finding
 from functions.manifests.fleet import CONFIGURATIONS_MAX
 from functions.manifests.read import Kind, read
 from functions.operator.foresee import Outlook, foresee
-from functions.operator.pin import order
+from functions.operator.orders import order
 from functions.ports import Row
 from functions.wiring import Cloud, cloud
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from functions.journal import Entry, chain, entries
 from functions.loops import Loop
-from functions.operator.pin import pinned
+from functions.operator.orders import pinned
 from functions.ports import Rows, Stored
 
 OPEN_TRANSFERS = ("landed", "incomplete", "quarantined")

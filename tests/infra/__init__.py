@@ -1,0 +1,1 @@
+"""The template that makes Refluent in Azure, checked without Azure."""

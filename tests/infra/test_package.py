@@ -1,0 +1,61 @@
+"""What is uploaded to Azure, built by the rules of .funcignore, installed and indexed as it is there."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from bench.app_process import ROOT
+from bench.package import Indexed, build, index, install, size_mib, uploaded
+from tests.test_docs import indexed
+
+UPLOADED = {"function_app.py", "functions", "sketch", "loops", "host.json", "requirements.txt"}
+MIB_MAX = 1.0
+OF_THE_WORKER = "laptop"  # stands between this test and Microsoft's library; it is no part of the package
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package, unpacked, with the ZIP file beside it."""
+    folder = tmp_path_factory.mktemp("upload") / "package"
+    build(ROOT, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(package: Path) -> Indexed:
+    """What Microsoft's worker library finds in it, in an environment that has nothing but requirements.txt."""
+    return index(package, install(package, package.parent / "environment"))
+
+
+def test_it_holds_the_app_and_nothing_beside_it() -> None:
+    assert {PurePosixPath(path).parts[0] for path in uploaded(ROOT)} == UPLOADED
+    assert {PurePosixPath(path).suffix for path in uploaded(ROOT)} == {".py", ".json", ".toml", ".txt"}
+
+
+def test_it_is_small(package: Path) -> None:
+    assert size_mib([package.with_suffix(".zip")]) < MIB_MAX
+
+
+def test_it_has_the_functions_of_the_repository(found: Indexed) -> None:
+    triggers = {name: trigger["type"] for name, trigger in found.functions.items()}
+    assert triggers == {name: trigger["type"] for name, trigger in indexed().items()}
+
+
+def test_it_starts_on_what_it_brings_along(package: Path, found: Indexed) -> None:
+    """Every module of ours comes from the package, and no library from anywhere but requirements.txt."""
+    ours = {name: Path(file) for name, file in found.modules.items() if Path(file).is_relative_to(ROOT)}
+    assert {name.partition(".")[0] for name in ours} == {OF_THE_WORKER}
+    theirs = {name for name, file in found.modules.items() if Path(file).is_relative_to(package)}
+    assert {name.partition(".")[0] for name in theirs} >= {"function_app", "functions"}
+
+
+def test_what_is_tested_is_what_is_installed_there() -> None:
+    deployed, tested = pins("requirements.txt"), pins("requirements-dev.txt")
+    assert {name: tested.get(name) for name in deployed} == deployed
+
+
+def pins(name: str) -> Mapping[str, str]:
+    """Version by package."""
+    return dict(re.findall(r"(?m)^([a-z0-9._-]+)==([^ ;\\]+)", (ROOT / name).read_text("utf-8")))
