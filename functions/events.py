@@ -9,6 +9,8 @@ ETag = Annotated[str, Field(pattern=r"^[!-~]{1,256}$")]
 Version = Annotated[str, Field(pattern=r"^[0-9]{1,9}$", coerce_numbers_to_str=True)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 
+type Harm = Literal["harmful", "harmless", "unknown"]  # what is known of what drift does
+
 type Trigger = Literal["data", "drift", "code", "schedule", "operator"]  # what a job was started for
 
 
@@ -153,8 +155,8 @@ class DriftDetected(Event):
         scope: Whether it is one device, or several without a place in common; a site; or the fleet.
         devices: Those that drift, the most evidence first; the first thousand.
         episode: Its name, "loop~number"; "" from an earlier release.
-        harm: Whether the model's answers have become worse.
-        harm_reason: How that is known.
+        harm: Whether the model's answers cost more than was promised, as far as is known by now.
+        harm_reason: How that is known, with its numbers.
     """
 
     loop: str
@@ -166,7 +168,7 @@ class DriftDetected(Event):
     scope: Literal["device", "site", "fleet"] = "device"
     devices: list[str] = []
     episode: str = ""
-    harm: Literal["harmful", "harmless", "unknown"] = "unknown"
+    harm: Harm = "unknown"
     harm_reason: str = ""
 
 

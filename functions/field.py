@@ -4,9 +4,10 @@ Telemetry writes it into the device's row, in the compare-and-swap that counts a
 """
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import accumulate
+from math import fsum
 from typing import Any, Final
 
 import msgspec
@@ -16,8 +17,8 @@ LATENCIES: Final = 16  # bucket i: requests that took less than 0.25 * 2^i ms; t
 GROUP: Final = 4  # cells of the profile's scores that are counted together here
 PARTS: Final = 8  # a version's expected scores are cut into so many parts of about equal share
 MOST_VERSIONS: Final = 3  # kept of a device, the newest
-MOST_PERIODS: Final = 64  # kept of a version, the newest
-_MOST_BYTES: Final = 1024 * 1024  # unpacked; three full versions have about 25,000
+MOST_PERIODS: Final = 64  # kept of a version, the newest; as many again of those whose outcomes are known
+_MOST_BYTES: Final = 1024 * 1024  # unpacked; three full versions have about 40,000
 
 
 class Period(msgspec.Struct, frozen=True, array_like=True):
@@ -40,6 +41,28 @@ class Period(msgspec.Struct, frozen=True, array_like=True):
     scores: tuple[int, ...]
 
 
+class Judged(msgspec.Struct, frozen=True, array_like=True):
+    """What the answers that a version gave in one period turned out to cost; losses are those of sketch/losses.py.
+
+    Args:
+        at: Number of the period in which the answers were given.
+        rows: Answers whose outcome is known by now.
+        positives: Those whose outcome was true.
+        log_loss: What they cost, summed, nats.
+        log_loss_squares: The squares of that, summed.
+        brier: Their squared errors, summed.
+        brier_squares: The squares of these, summed.
+    """
+
+    at: int
+    rows: int
+    positives: int
+    log_loss: float
+    log_loss_squares: float
+    brier: float
+    brier_squares: float
+
+
 class Use(msgspec.Struct, frozen=True, array_like=True):
     """One version on one device.
 
@@ -52,6 +75,7 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
         shadow_rows: Rows it scored silently, beside the version that answered.
         shadow_moved: Sum over these rows of the distance between the two scores.
         shadow_flipped: Rows whose scores lay on different sides of a half.
+        judged: The newest periods with outcomes, oldest first; these come late, so there are none for the last ones.
     """
 
     profile: str
@@ -62,6 +86,7 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
     shadow_rows: int = 0
     shadow_moved: float = 0.0
     shadow_flipped: int = 0
+    judged: tuple[Judged, ...] = ()
 
 
 type Uses = Mapping[str, Use]  # version -> its use on a device
@@ -111,6 +136,21 @@ def shadowed(use: Use | None, *, rows: int, moved: float, flipped: int) -> Use:
     )
 
 
+def judged(use: Use | None, outcomes: Iterable[Judged]) -> Use:
+    """A version's use with the outcomes that one more message tells of answers it gave earlier."""
+    before = use or Use("")
+    known = together([*before.judged, *outcomes])
+    return msgspec.structs.replace(before, judged=known[-MOST_PERIODS:])
+
+
+def together(outcomes: Iterable[Judged]) -> tuple[Judged, ...]:
+    """Outcomes of several messages or devices, one entry a period, in order of time."""
+    found: dict[int, list[Judged]] = {}
+    for one in outcomes:
+        found.setdefault(one.at, []).append(one)
+    return tuple(_added(found[at]) for at in sorted(found))
+
+
 def merge(periods: Sequence[Period]) -> Period:
     """One period of several messages or devices."""
     first, *rest = periods
@@ -148,8 +188,21 @@ def from_bytes(data: object) -> Uses:
         return {}
 
 
+def _added(outcomes: Sequence[Judged]) -> Judged:
+    """One period's outcomes in one; sums are exact before they are rounded, so that their order changes nothing."""
+    return Judged(
+        at=outcomes[0].at,
+        rows=sum(one.rows for one in outcomes),
+        positives=sum(one.positives for one in outcomes),
+        log_loss=fsum(one.log_loss for one in outcomes),
+        log_loss_squares=fsum(one.log_loss_squares for one in outcomes),
+        brier=fsum(one.brier for one in outcomes),
+        brier_squares=fsum(one.brier_squares for one in outcomes),
+    )
+
+
 def _fresh(profile: str) -> dict[str, Any]:
-    return {"profile": profile, "rows": 0, "requests": 0, "periods": (), "drift": ""}
+    return {"profile": profile, "rows": 0, "requests": 0, "periods": (), "drift": "", "judged": ()}
 
 
 def _sum(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:

@@ -104,7 +104,8 @@ class Retrain(Section):
     euros_per_month: Annotated[float, Field(gt=0)] | None = None
     euros_per_hour: Annotated[float, Field(ge=0, description="of the compute")] | None = None
     not_between: ManyHours = ()
-    on_drift: Literal["retrain", "report"]
+    on_drift: Literal["retrain", "when harmful", "report"]
+    labels_within: Span = timedelta(days=1)
     pipeline: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+:[0-9A-Za-z.]+$", description="component:version")]
     compute: str
     experiment: str
@@ -212,6 +213,7 @@ class Drift(Section):
     false_alarm_every: Annotated[int, Field(ge=100, description="windows")] = 100_000
     tolerance: Annotated[float, Field(ge=0, lt=1, description="change of a share that is nobody's concern")] = 0.0
     scores: bool = True
+    harm: Annotated[float, Field(gt=0, description="so much more loss than promised, as a share of it")] = 0.1
 
 
 class Loop(Section):

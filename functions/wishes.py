@@ -6,12 +6,15 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Literal
 
-from functions.events import DriftDetected, TrainingCodeChanged
+from functions.errors import Transient
+from functions.events import DriftDetected, Harm, TrainingCodeChanged
 from functions.loops import Loop
 from functions.ports import Row, Rows, Stored
 
 TABLE = "requests"
 WAITING, ANSWERED = 0, 1
+HARMS: tuple[Harm, ...] = ("harmful", "harmless")
+TRIES = 5  # of a compare-and-swap; words about one device's drift seldom come at once
 
 type Kind = Literal["drift", "code", "operator"]
 
@@ -23,6 +26,8 @@ class Request:
     Args:
         version: Model version that drift was found on; 0 for other kinds.
         anyway: Whether a person ordered it over budget and in hours set aside.
+        harm: What is known of the harm that drift does.
+        at: When drift was found; None for other kinds.
     """
 
     key: str
@@ -30,6 +35,8 @@ class Request:
     reason: str
     version: int = 0
     anyway: bool = False
+    harm: Harm = "unknown"
+    at: datetime | None = None
 
 
 def of_episode(rows: Rows, loop: str, episode: str) -> Stored | None:
@@ -44,13 +51,29 @@ def episodes(rows: Rows, loop: Loop, keys: Iterable[str]) -> tuple[str, ...]:
 
 
 def ask_for_drift(rows: Rows, loop: Loop, drift: DriftDetected) -> bool:
-    """Write down that drift wants a job; False for a wish that stands already: one for an episode.
+    """Write down that drift wants a job, and what harm it does by the newest word of it.
 
-    An event of an earlier release names no episode: then it is one for a device and model version.
+    One wish for an episode; False if that word is known already. An event of an earlier release names no episode: then
+    it is one for a device and model version.
+
+    Raises:
+        Transient: Others kept changing the same wish.
     """
-    reason = f"{drift.explanation}" if drift.episode else f"{drift.device}: {drift.explanation}"
-    row: Row = {"device": drift.device, "version": int(drift.version), "reason": reason, "episode": drift.episode}
-    return _ask(rows, loop, "drift", row, key=drift.episode or f"{drift.device}\n{drift.version}")
+    key = drift.episode or f"{drift.device}\n{drift.version}"
+    known = f"; {drift.harm}: {drift.harm_reason}" if drift.harm_reason else ""
+    reason = f"{drift.explanation if drift.episode else f'{drift.device}: {drift.explanation}'}{known}"
+    word: Row = {"reason": reason[:10_000], "harm": drift.harm, "told_at": drift.at}
+    row: Row = {"device": drift.device, "version": int(drift.version), "episode": drift.episode, "at": drift.at}
+    for _ in range(TRIES):
+        if _ask(rows, loop, "drift", {**row, **word}, key=key):
+            return True
+        stored = rows.get(TABLE, loop.name, _named(key))
+        if stored is None or not _is_news(stored, drift):
+            return False
+        if rows.replace(TABLE, loop.name, stored=stored, row={**stored.row, **word}):
+            return True
+    why, fix = "it kept changing meanwhile", "wait for the redelivery"
+    raise Transient(f"the wish of {drift.device} could not be written", why=why, fix=fix)
 
 
 def ask_for_code(rows: Rows, loop: Loop, changed: TrainingCodeChanged, *, at: datetime) -> bool:
@@ -98,8 +121,17 @@ def _named(key: str) -> str:
     return sha256(key.encode()).hexdigest()[:32]
 
 
+def _is_news(stored: Stored, drift: DriftDetected) -> bool:
+    told = stored.row.get("told_at")
+    return stored.row.get("harm") != drift.harm and (told is None or datetime.fromisoformat(str(told)) < drift.at)
+
+
 def _request(stored: Stored) -> Request:
     row = stored.row
     kind: Kind = "operator" if row.get("kind") == "operator" else "code" if row.get("kind") == "code" else "drift"
     version, anyway = int(str(row.get("version", 0))), row.get("anyway") is True
-    return Request(stored.key, kind, str(row["reason"]), version, anyway)
+    harm: Harm = (
+        "harmful" if row.get("harm") == "harmful" else "harmless" if row.get("harm") == "harmless" else "unknown"
+    )
+    at = datetime.fromisoformat(str(row["at"])) if kind == "drift" and "at" in row else None
+    return Request(stored.key, kind, str(row["reason"]), version, anyway, harm, at)

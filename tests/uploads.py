@@ -30,6 +30,13 @@ def declare(here: FakeCloud, loop: str = "flight-delays", **data: object) -> Non
     here.settings = _Settings(here.settings, new)  # type: ignore[assignment] # it has every setting
 
 
+def retrains(here: FakeCloud, loop: str = "flight-delays", **retrain: object) -> None:
+    """Change what a loop's file says under [retrain]."""
+    old = here.settings.loops[loop]
+    new = old.model_copy(update={"retrain": old.retrain.model_copy(update=retrain)})
+    here.settings = _Settings(here.settings, new)  # type: ignore[assignment] # likewise
+
+
 class _Settings:
     """The settings of the fake app, with one loop file that differs."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from functions.events import Trigger
+from functions.events import Harm, Trigger
 from functions.loops import Retrain
 from functions.quantities import spelled
 from functions.retraining.money import spent
@@ -21,11 +21,15 @@ class Wish:
         trigger: What asks.
         reason: In its own words.
         anyway: Whether a person ordered it over budget and in hours set aside.
+        harm: What is known of the harm that drift does.
+        at: When drift was found; None if that is not known, and for other wishes.
     """
 
     trigger: Literal["drift", "code", "operator"]
     reason: str
     anyway: bool = False
+    harm: Harm = "unknown"
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +149,10 @@ def _asked(backlog: Backlog, policy: Retrain) -> Launch | Wait | None:
 
 def _due(backlog: Backlog, policy: Retrain, now: datetime) -> Launch | Wait:
     """What drift, the schedule or the new files themselves say."""
-    drift = sorted(wish.reason for wish in backlog.wishes if wish.trigger == "drift")
-    drifted = bool(drift) and policy.on_drift == "retrain"
+    drift = sorted(wish.reason for wish in backlog.wishes if wish.trigger == "drift" and _counts(wish, policy, now))
+    drifted = bool(drift)
     if backlog.first_at is None or backlog.last_at is None:
-        return Wait("no new files; drift asks for a job" if drift else "no new files")
+        return Wait("no new files; drift asks for a job" if drifted else "no new files")
     due = _overdue(backlog, policy, now)
     if missing := _missing(backlog, policy, due=bool(due)):
         return Wait(f"{missing}{' although drift asks for a job' * drifted}")
@@ -162,6 +166,13 @@ def _due(backlog: Backlog, policy: Retrain, now: datetime) -> Launch | Wait:
     if last and now - last < policy.cool_down:
         return Wait(f"new data may train again from {last + policy.cool_down:%d %B %H:%M} UTC; drift may earlier")
     return Launch("data", f"{backlog.files} new files, and {settled}")
+
+
+def _counts(wish: Wish, policy: Retrain, now: datetime) -> bool:
+    """Whether drift is a reason to train: harm that nobody can tell counts once labels had the time to come."""
+    if policy.on_drift != "when harmful" or wish.harm != "unknown":
+        return policy.on_drift == "retrain" or (policy.on_drift == "when harmful" and wish.harm == "harmful")
+    return wish.at is None or now - wish.at >= policy.labels_within
 
 
 def _settled(backlog: Backlog, policy: Retrain, oldest: timedelta, newest: timedelta) -> str:

@@ -85,7 +85,7 @@ def _stands(request: Request, jobs: list[Stored]) -> bool:
 
 
 def _wish(request: Request) -> Wish:
-    return Wish(request.kind, request.reason, request.anyway)
+    return Wish(request.kind, request.reason, request.anyway, request.harm, request.at)
 
 
 def _job(stored: Stored) -> Job:

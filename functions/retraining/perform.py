@@ -5,7 +5,7 @@ from datetime import datetime
 
 from functions import wishes
 from functions.errors import Refused
-from functions.events import TrainingLaunched
+from functions.events import DriftDetected, TrainingLaunched
 from functions.jobs import JOBS, champion
 from functions.journal import Entry, record
 from functions.loops import Loop
@@ -33,6 +33,13 @@ def perform(decision: Decision, here: Cloud, loop: Loop, *, seen: Look, now: dat
             kind, subject = type(decision).__name__, f"{loop.name}#{seen.backlog.generation}"
             record(here.rows, Entry(now, loop.name, "retraining", subject, kind, reason))
             _note(here, loop, seen, kind=kind, reason=reason, now=now)
+
+
+def let_be(here: Cloud, loop: Loop, drift: DriftDetected) -> None:
+    """Write down that a drift trains nothing, where the loop trains for harmful drift only and this one is not."""
+    if loop.retrain.on_drift == "when harmful" and drift.harm == "harmless":
+        reason, model = f"drifted, harmless: {drift.explanation}; {drift.harm_reason}", f"{loop.name}:{drift.version}"
+        record(here.rows, Entry(drift.at, loop.name, "retraining", drift.device, "LetBe", reason, (model,)))
 
 
 def describe(here: Cloud, loop: Loop) -> None:

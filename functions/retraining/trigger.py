@@ -9,7 +9,7 @@ from functions.retraining.admit import admit_landed
 from functions.retraining.decide import decide
 from functions.retraining.ledger import admit, count, overlooked, owner
 from functions.retraining.look import look, measure
-from functions.retraining.perform import describe, perform
+from functions.retraining.perform import describe, let_be, perform
 from functions.retraining.poisoned import hold_poisoned
 from functions.retraining.settle import settle_transfers
 from functions.wiring import cloud
@@ -35,7 +35,9 @@ def request_retraining_on_drift(message: func.EventGridEvent) -> None:
     here = cloud()
     with acknowledging(here, "request_retraining_on_drift", message):
         drift = read_drift(message, here.settings)
-        ask_for_drift(here.rows, here.settings.loops[drift.loop], drift)
+        loop = here.settings.loops[drift.loop]
+        ask_for_drift(here.rows, loop, drift)
+        let_be(here, loop, drift)
 
 
 @blueprint.event_grid_trigger(arg_name="message")

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.events import Harm
 from functions.loops import read
 from functions.quantities import hours
 from functions.retraining.decide import Backlog, HoldForBudget, Job, Launch, Resume, Retry, Wait, Wish, decide
@@ -71,6 +72,27 @@ def test_a_loop_that_only_reports_drift_treats_it_as_no_reason() -> None:
     reporting = POLICY.model_copy(update={"on_drift": "report"})
     before = (NOW - timedelta(hours=5),)
     assert isinstance(decide(backlog(90, jobs=ended(*before), wishes=DRIFT), reporting, NOW), Wait)
+
+
+@pytest.mark.parametrize(
+    ("harm", "age", "launches"),
+    [
+        ("harmful", timedelta(0), True),
+        ("harmless", timedelta(days=9), False),
+        ("unknown", timedelta(hours=23), False),
+        ("unknown", timedelta(hours=24), True),
+        ("unknown", None, True),
+    ],
+)
+def test_a_loop_that_trains_when_drift_is_harmful_gives_labels_their_time(
+    harm: Harm, age: timedelta | None, *, launches: bool
+) -> None:
+    patient = POLICY.model_copy(update={"on_drift": "when harmful"})
+    wish = Wish("drift", "lga: temp", harm=harm, at=NOW - age if age is not None else None)
+    recent = ended(NOW - timedelta(hours=5))
+    decision = decide(backlog(90, jobs=recent, wishes=(wish,)), patient, NOW)
+    assert isinstance(decision, Launch) == launches
+    assert isinstance(decide(backlog(90, jobs=recent, wishes=(wish,)), POLICY, NOW), Launch)
 
 
 def test_the_day_s_budget_holds_even_for_drift_and_frees_after_a_day() -> None:
