@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from sketch.calibration import Calibration
 from sketch.contexts import Contexts
 from sketch.features import Feature, NumberFeature, PairFeature
 
@@ -27,6 +28,7 @@ class Blocks:
         scores: The distribution of what the model answered on the reference.
         pairs: Numbers that are watched together.
         contexts: The reference per context; None when none were declared.
+        calibration: What answers cost on held-out rows; None when nobody said.
     """
 
     rows: int
@@ -34,6 +36,7 @@ class Blocks:
     scores: NumberFeature
     pairs: tuple[PairFeature, ...] = ()
     contexts: Contexts | None = None
+    calibration: Calibration | None = None
 
     @cached_property
     def blocks(self) -> tuple[tuple[Block, slice], ...]:

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from hashlib import sha256
 
 from sketch.blocks import Blocks
 from sketch.building import Kind, Pair, Tally, draft, finished, tally
+from sketch.calibration import Calibration
 from sketch.features import CategoryFeature, Column, Feature, NumberFeature, PairFeature
 from sketch.reading import VERSION, read_blocks
 
@@ -97,6 +98,10 @@ class Profile(Blocks):
         """
         return _profile(finished(self, counts))
 
+    def calibrated(self, calibration: Calibration | None) -> "Profile":
+        """The same profile with what answers cost on held-out rows."""
+        return _profile(replace(self, calibration=calibration))
+
     def to_json(self) -> str:
         """The canonical text: equal profiles have equal texts, and `hash` is computed from it."""
         content = {
@@ -106,6 +111,7 @@ class Profile(Blocks):
             "pairs": [_feature_to_dict(pair) for pair in self.pairs],
             "scores": _feature_to_dict(self.scores),
             "contexts": asdict(self.contexts) if self.contexts else None,
+            "calibration": self.calibration.to_dict() if self.calibration else None,
         }
         return json.dumps(content, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
@@ -131,7 +137,7 @@ class Profile(Blocks):
 
 
 def _profile(blocks: Blocks) -> Profile:
-    return Profile(blocks.rows, blocks.features, blocks.scores, blocks.pairs, blocks.contexts)
+    return Profile(blocks.rows, blocks.features, blocks.scores, blocks.pairs, blocks.contexts, blocks.calibration)
 
 
 def _feature_to_dict(feature: Feature) -> dict[str, object]:

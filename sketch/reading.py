@@ -3,11 +3,13 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NoReturn
 
 import numpy as np
 
 from sketch.blocks import Blocks
+from sketch.calibration import Calibration
 from sketch.contexts import MOST_CONTEXTS, Contexts, Key
 from sketch.features import (
     CELLS,
@@ -49,11 +51,9 @@ def read_blocks(text: str) -> Blocks:
         features=found,
         scores=_number(content.get("scores"), rows),
         pairs=tuple(_pair(pair, rows, named) for pair in pairs),
+        calibration=Calibration.from_dict(content["calibration"]) if content.get("calibration") else None,
     )
-    if content.get("contexts") is None:
-        return bare
-    contexts = _contexts(content["contexts"], bare)
-    return Blocks(bare.rows, bare.features, bare.scores, bare.pairs, contexts)
+    return replace(bare, contexts=_contexts(content["contexts"], bare)) if content.get("contexts") else bare
 
 
 def _content(text: str) -> Content:

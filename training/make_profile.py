@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sketch.calibration import Calibration
 from sketch.profile import Profile
 from training.lean import keep_out
-from training.rows import Rows, read_all_rows, take
+from training.rows import Rows, read_all_rows, read_rows, take
 from training.schema import Schema, read_schema
-from training.scoring import JUDGED, score
+from training.scoring import JUDGED, judged_by, score
 
 TRAINED = ("model.onnx", "signature.json")
 SAMPLES = 16
@@ -35,6 +36,7 @@ def make_profile(data: Path, candidate: Path, model: Path) -> None:
     rows = read_all_rows(data, schema)
     scores = score(candidate, rows)
     profile = _profile(rows, scores, schema)
+    profile = profile.calibrated(_calibration(data, candidate, schema, profile))
     (model / JUDGED).mkdir(parents=True, exist_ok=True)
     for name in (*TRAINED, *(f"{JUDGED}/{name}" for name in TRAINED)):
         shutil.copyfile(candidate / name, model / name)
@@ -56,6 +58,13 @@ def _profile(rows: Rows, scores: NDArray[np.float64], schema: Schema) -> Profile
         )
     except ValueError as problem:
         raise SystemExit(f"no profile can be made of the rows: {problem}") from problem
+
+
+def _calibration(data: Path, candidate: Path, schema: Schema, profile: Profile) -> Calibration | None:
+    """What the model's twin, which has not learnt them, costs on the held-out rows: what is promised of the model."""
+    held_out = read_rows(data / "test.parquet", schema)
+    scores = score(judged_by(candidate), held_out)
+    return Calibration.of(scores, held_out.label, profile.scores, days=held_out.days.tolist())
 
 
 def _samples(rows: Rows, scores: NDArray[np.float64]) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What held-out answers cost, by score: counts that add up, a text that reads back, and how much days differ."""
 
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from functions.field import GROUP
 from sketch.calibration import FEWEST_ROWS, GROUPS, TOGETHER, Calibration
 from sketch.features import CELLS, NumberFeature, count_numbers
 from sketch.losses import FLOOR, MOST_LOG_LOSS, brier, log_loss
+from sketch.profile import Profile
 
 GRID = count_numbers("score", np.linspace(0.02, 0.9, 5_000))
 
@@ -117,3 +119,18 @@ def test_no_answer_costs_more_than_the_limit() -> None:
     assert log_loss([1, 0], [0.0, 1.0]).tolist() == pytest.approx([MOST_LOG_LOSS] * 2)
     assert log_loss([1], [FLOOR / 10]) == pytest.approx(-np.log(FLOOR))
     assert brier([1, 0, 1], [0.2, 0.7, 1.0]).tolist() == pytest.approx([0.64, 0.49, 0.0])
+
+
+def test_a_profile_carries_its_promise_and_is_another_one_with_it() -> None:
+    scores, _, _ = rows_of(1, 500)
+    bare = Profile.build({"x": scores}, kinds={"x": "number"}, scores=scores)
+    promising = bare.calibrated(made(1, 500, grid=bare.scores))
+    assert Profile.from_json(promising.to_json()) == promising != bare
+    assert Profile.from_json(promising.to_json()).calibration == promising.calibration
+    assert Profile.from_json(bare.to_json()).calibration is None
+    added = len(zlib.compress(promising.to_json().encode())) - len(zlib.compress(bare.to_json().encode()))
+    assert added < 1_500
+    content = json.loads(promising.to_json())
+    content["calibration"]["groups"] = []
+    with pytest.raises(ValueError, match="calibration"):
+        Profile.from_json(json.dumps(content))

@@ -63,6 +63,19 @@ def test_the_graph_answers_like_lightgbm_also_where_values_are_missing(trained: 
     assert run(graph, signature, probe) == pytest.approx(np.asarray(booster.predict(probe)), abs=1e-5)
 
 
+def test_the_profile_promises_what_the_twin_costs_on_the_held_out_rows(trained: Path) -> None:
+    held_out = read_rows(trained / "data" / "test.parquet", SCHEMA)
+    scores = score(trained / "model" / "judged", held_out)
+    promise = Profile.from_json((trained / "model" / "profile.json").read_text()).calibration
+    assert promise
+    assert (promise.rows, promise.days) == (len(held_out), len(set(held_out.days.tolist())))
+    assert sum(group.positives for group in promise.groups) == held_out.label.sum()
+    cost = sum(group.brier for group in promise.groups)
+    assert cost == pytest.approx(((scores - held_out.label) ** 2).sum(), abs=1e-4)
+    report = json.loads((trained / "report" / "report.json").read_text())
+    assert cost / promise.rows == pytest.approx(report["challenger"]["brier"], abs=1e-6)
+
+
 def test_what_serves_learnt_all_days_and_what_it_is_judged_by_only_those_that_were_not_held_out(
     trained: Path, tmp_path: Path
 ) -> None:
