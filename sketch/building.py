@@ -24,7 +24,7 @@ from sketch.features import (
     count_pair,
     numbers,
 )
-from sketch.order import autocorrelation, levels_of, stretches_of, sums_of
+from sketch.order import LAGS, autocorrelation, levels_of, stretches_of, sums_of
 
 Kind = Literal["number", "category"]
 type Pair = tuple[str, str]
@@ -40,7 +40,7 @@ class Tally:
         rows: Its rows.
         counts: Rows per cell of the profile, shape (cells,).
         coarse: Rows per context and stretch, shape (contexts, stretches).
-        order: The sums of `sketch.order` per block, shape (blocks, 3).
+        order: The sums of `sketch.order` per block, shape (blocks, lags, 3).
     """
 
     rows: int
@@ -96,7 +96,7 @@ def draft(
         contexts=choose_contexts(contexts, columns) if contexts else None,
     )
     parts = _placed(bare, columns, answers)
-    return finished(bare, Tally(len(answers), parts.counts, parts.coarse, np.zeros((len(bare.watched), 3), np.int64)))
+    return finished(bare, Tally(len(answers), parts.counts, parts.coarse, _no_order(bare)))
 
 
 def _check(columns: Mapping[str, Column], kinds: Mapping[str, Kind], *, rows: int) -> None:
@@ -124,7 +124,7 @@ def tally(profile: Blocks, columns: Mapping[str, Column], scores: Column, *, seq
     """
     answers = numbers(scores)
     parts = _placed(profile, columns, answers)
-    order = np.zeros((len(profile.watched), 3), np.int64)
+    order = _no_order(profile)
     if len(answers):
         rows, starts = stretches_of(sequences, len(answers))
         begin = 0
@@ -161,9 +161,7 @@ def finished(profile: Blocks, counted: Tally) -> Blocks:
 def _renewed[F: Feature](feature: F, profile: Blocks, counted: Tally, place: int) -> F:
     """The block of that place with the counts of all rows, and what their order says."""
     counts = counted.counts[profile.watched[place][1]]
-    return replace(
-        feature, counts=tuple(counts.tolist()), autocorrelation=autocorrelation(counted.order[place].tolist())
-    )
+    return replace(feature, counts=tuple(counts.tolist()), autocorrelation=autocorrelation(counted.order[place]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +191,10 @@ def _placed(profile: Blocks, columns: Mapping[str, Column], answers: NDArray[np.
     return _Placed(np.concatenate(counts), np.concatenate(coarse, axis=1)[: lines - 1], context, stretches)
 
 
+def _no_order(blocks: Blocks) -> NDArray[np.int64]:
+    return np.zeros((len(blocks.watched), len(LAGS), 3), np.int64)
+
+
 def _order(
     feature: Feature,
     stretches: NDArray[np.int64],
@@ -201,7 +203,7 @@ def _order(
     starts: NDArray[np.intp],
 ) -> NDArray[np.int64]:
     """The sums of `sketch.order` over all series of a feature; rows in their order, coarse counts of each context."""
-    total = np.zeros(3, np.int64)
+    total = np.zeros((len(LAGS), 3), np.int64)
     known = coarse[:, :-1]
     for levels in levels_of(feature, coarse[-1]):
         usual = np.round(known @ levels[:-1] / np.maximum(known.sum(axis=1), 1)).astype(np.int64)

@@ -2,12 +2,13 @@
 
 One channel asks one question of one feature: where its values lie, whether they leave the range of training, whether
 they are missing, which categories they are, whether those are known. A channel has one or more tests; each test is one
-share: rows of some neighbouring cells among the rows of all cells that could have been meant.
+share: rows of some neighbouring cells among the rows of all cells that could have been meant. A declared pair is one
+more number, the product of the two.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from hashlib import sha256
 
 import numpy as np
@@ -18,7 +19,12 @@ from sketch.features import CELLS, TOLD_APART, CategoryFeature, NumberFeature, P
 from sketch.profile import Profile
 from sketch.shares import References
 
+_DETECTOR = 2  # Evidence gathered by another detector is none for this one.
 _CERTAIN = 1e-6  # A share this close to 0 or 1 has nowhere further to go.
+_MOST_ALIKE = 0.995  # A window of 200 rows is then worth half a row.
+_RAREST = 1e-4  # Rarer than this counts as this: a row in 10,000 is no news.
+
+type Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +37,7 @@ class Share:
         channel: The question it belongs to; shares of one channel carry one channel's weight together.
         counted: Cells whose rows are counted.
         among: Cells whose rows could have been.
+        meaning: What a rising and a falling share mean, where the share alone says little to people.
     """
 
     feature: str
@@ -38,6 +45,27 @@ class Share:
     channel: str
     counted: tuple[int, int]
     among: tuple[int, int]
+    meaning: tuple[str, str] = ("", "")
+
+    def told(self, *, rising: bool) -> str:
+        """The words, after what its rise or fall means."""
+        meaning = self.meaning[0 if rising else 1]
+        return f"{meaning}; {self.words}" if meaning else self.words
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Limits:
+    """What a window's shares may be; T tests.
+
+    Attributes:
+        expected: Share in the reference, for the window's own mixture of contexts, 0..1, shape (T,).
+        edges: Largest and smallest share within tolerance, 0 < edge < 1, shape (2, T).
+        open: Whether a share could lie beyond its edge at all, shape (2, T).
+    """
+
+    expected: Floats
+    edges: Floats
+    open: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,61 +74,95 @@ class Channels:
 
     Attributes:
         shares: What each test counts.
-        id: Names profile and settings: evidence gathered with another id cannot be used.
-        base: Each share in the reference, 0..1.
-        upper: The largest share within tolerance; a rising share is drift above it.
-        lower: The smallest share within tolerance.
+        id: Names profile, settings and detector: evidence gathered with another id cannot be used.
+        unknown: What the loop watches and the profile does not know, for a person.
+        references: Each share in the reference, per context.
+        tolerance: What the loop allows on top of the reference's error, 0..1.
+        worth: Independent rows that one of a window's rows is worth, > 0, at most 1.
         weights: Prior weight of each test for a rising and for a falling share, shape (2, tests); the sum is 1, or 0
             when the reference is too small to test anything.
         cells: Length of the vector of counts.
+        contexts: Where the rows per context begin in it; `cells` when there are no contexts.
         bounds: First and last cell counted, first and last cell among; the last ones excluded, shape (4, tests).
     """
 
     shares: tuple[Share, ...]
     id: str
-    base: NDArray[np.float64]
-    upper: NDArray[np.float64]
-    lower: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    bounds: NDArray[np.intp]
+    unknown: tuple[str, ...]
+    references: References
+    tolerance: float
+    worth: Floats
+    weights: Floats
     cells: int
+    contexts: int
+    bounds: NDArray[np.intp]
 
-    def count(self, counts: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def count(self, counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Rows counted and rows that could have been, of a vector of counts of the profile's cells."""
         before = np.concatenate([[0], np.cumsum(counts)])
         first, last, start, end = before[self.bounds]
         return (last - first).astype(np.float64), (end - start).astype(np.float64)
 
+    def limits(self, counts: NDArray[np.int64]) -> Limits:
+        """What the shares of a window may be, given which contexts its rows are of."""
+        mixture = counts[self.contexts :]
+        return _limits(self.references, mixture, tolerance=self.tolerance) if mixture.any() else self.usual
+
+    @cached_property
+    def usual(self) -> Limits:
+        """What the shares may be of a window that is mixed like the reference."""
+        return _limits(self.references, None, tolerance=self.tolerance)
+
 
 @lru_cache(maxsize=256)
 def channels_of(profile: Profile, settings: DriftSettings) -> Channels:
-    """The tests of a profile; a watched feature that an older model does not have yet is left out."""
+    """The tests of a profile; what the loop watches and an older model does not have is left out, and named."""
     shares = tuple(_watched(profile, settings))
     bounds = np.array([(*share.counted, *share.among) for share in shares], np.intp).reshape(-1, 4).T
-    expected = References.of(profile, bounds).expect()
-    base, tolerance = expected.share, expected.error + settings.tolerance
-    rising, falling = base + tolerance < 1 - _CERTAIN, base - tolerance > _CERTAIN
+    references = _at_worst(References.of(profile, bounds), profile.rows)
+    settled = f"{_DETECTOR} {profile.hash} {settings.features} {settings.scores} {settings.tolerance}"
     return Channels(
         shares=shares,
-        id=sha256(f"{profile.hash} {settings.features} {settings.scores} {settings.tolerance}".encode()).hexdigest()[
-            :16
-        ],
-        base=base,
-        upper=np.clip(base + tolerance, 1e-4, 1 - _CERTAIN),
-        lower=np.clip(base - tolerance, _CERTAIN, 1 - 1e-4),
-        weights=_weights([f"{share.among[0]} {share.channel}" for share in shares], np.stack([rising, falling])),
-        bounds=bounds,
+        id=sha256(settled.encode()).hexdigest()[:16],
+        unknown=tuple(_unknown(profile, settings)),
+        references=references.discounted(),
+        tolerance=settings.tolerance,
+        worth=(1 - references.autocorrelation) / (1 + references.autocorrelation),
+        weights=_weights(shares, _limits(references.discounted(), None, tolerance=settings.tolerance).open),
         cells=len(profile.counts),
+        contexts=profile.context_block.start,
+        bounds=bounds,
+    )
+
+
+def _at_worst(references: References, rows: int) -> References:
+    """The references with rows as alike as they may be: how much that is worth was estimated too.
+
+    Two standard errors of v = (1 + r) / (1 - r), which are about 4 v sqrt(v / rows).
+    """
+    found = (1 + references.autocorrelation) / (1 - references.autocorrelation)
+    worst = found * (1 + 4 * np.sqrt(found / rows))
+    return replace(references, autocorrelation=np.minimum((worst - 1) / (worst + 1), _MOST_ALIKE))
+
+
+def _limits(references: References, mixture: NDArray[np.int64] | None, *, tolerance: float) -> Limits:
+    known = references.expect(mixture)
+    far = known.error + tolerance
+    upper, lower = known.share + far, known.share - far
+    return Limits(
+        expected=known.share,
+        edges=np.stack([np.clip(upper, _RAREST, 1 - _CERTAIN), np.clip(lower, _CERTAIN, 1 - _RAREST)]),
+        open=np.stack([upper < 1 - _CERTAIN, lower > _CERTAIN]),
     )
 
 
 def _watched(profile: Profile, settings: DriftSettings) -> Iterator[Share]:
-    all_features = not settings.features
     for feature, block in profile.watched:
-        is_score = feature is profile.scores
-        if is_score and not settings.scores:
-            continue
-        if not (is_score or isinstance(feature, PairFeature) or feature.name in settings.features or all_features):
+        if feature is profile.scores:
+            asked = settings.scores
+        else:
+            asked = not settings.features or isinstance(feature, PairFeature) or feature.name in settings.features
+        if not asked:
             continue
         if isinstance(feature, CategoryFeature):
             yield from _category_shares(feature, block.start)
@@ -108,15 +170,36 @@ def _watched(profile: Profile, settings: DriftSettings) -> Iterator[Share]:
             yield from _number_shares(feature, block.start)
 
 
+def _unknown(profile: Profile, settings: DriftSettings) -> Iterator[str]:
+    names = {feature.name for feature in profile.features}
+    yield from (name for name in settings.features if name not in names)
+    pairs = {frozenset((pair.left.name, pair.right.name)) for pair in profile.pairs}
+    yield from (
+        f"the pair {left} and {right}" for left, right in settings.pairs if frozenset((left, right)) not in pairs
+    )
+    contexts = profile.contexts.columns if profile.contexts else ()
+    yield from (f"the context {name}" for name in settings.contexts if name not in contexts)
+
+
 def _number_shares(feature: NumberFeature, start: int) -> Iterator[Share]:
     above, missing = start + CELLS + 1, start + CELLS + 2
     among = (start, missing)
+    meaning = _meaning(feature) if isinstance(feature, PairFeature) else ("", "")
     for edge in feature.edges:
         words = f"share above {feature.edge(edge):.4g}"
-        yield Share(feature.name, words, "values", (start + edge + 1, missing), among)
+        yield Share(feature.name, words, "values", (start + edge + 1, missing), among, meaning)
     yield Share(feature.name, f"share below {feature.edge(0):.4g}", "range", (start, start + 1), among)
     yield Share(feature.name, f"share above {feature.edge(CELLS):.4g}", "range", (above, missing), among)
     yield Share(feature.name, "share missing", "missing", (missing, missing + 1), (start, missing + 1))
+
+
+def _meaning(pair: PairFeature) -> tuple[str, str]:
+    """What a larger and a smaller product of the two standard values mean: their mean is the correlation."""
+    middles = [pair.edge(cell) - pair.width / 2 for cell in range(CELLS + 2)]
+    together = np.dot(pair.counts[: CELLS + 2], middles) >= 0
+    if together:
+        return "move together more", "move together less"
+    return "move against each other less", "move against each other more"
 
 
 def _category_shares(feature: CategoryFeature, start: int) -> Iterator[Share]:
@@ -131,9 +214,9 @@ def _category_shares(feature: CategoryFeature, start: int) -> Iterator[Share]:
     yield Share(feature.name, "share missing", "missing", (unseen + 1, unseen + 2), (start, unseen + 2))
 
 
-def _weights(channels: list[str], active: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _weights(shares: tuple[Share, ...], active: NDArray[np.bool_]) -> Floats:
     """Channels weigh the same, whatever the number of their tests; a share that cannot leave its tolerance, nothing."""
-    names = np.array(channels)
+    names = np.array([f"{share.among[0]} {share.channel}" for share in shares])
     weights = np.zeros(active.shape)
     for name in np.unique(names):
         own = active & (names == name)

@@ -157,17 +157,22 @@ def _judge(state: DeviceState, channels: Channels, settings: DriftSettings) -> t
     evidence, finding = score(state.evidence, state.pending, channels)
     state = replace(state, evidence=evidence, pending_rows=0, pending=np.zeros_like(state.pending))
     if finding is None:
-        return state, TooFew(
-            f"the reference of profile {state.profile} has nothing that is watched and can be compared"
-        )
+        nothing = f"the reference of profile {state.profile} has nothing that is watched and can be compared"
+        return state, TooFew(f"{nothing}{_left_out(channels)}")
+    decision: Steady | Drifted
     if finding.log_evidence >= log(settings.false_alarm_every):
-        return _alarm(state, finding, window=window)
-    return _calm(state, finding, window=window, settings=settings)
+        state, decision = _alarm(state, finding, window=window)
+    else:
+        state, decision = _calm(state, finding, window=window, settings=settings)
+    return state, replace(decision, reason=f"{decision.reason}{_left_out(channels)}")
 
 
-def _calm(
-    state: DeviceState, finding: Finding, *, window: int, settings: DriftSettings
-) -> tuple[DeviceState, Decision]:
+def _left_out(channels: Channels) -> str:
+    """What the loop watches and this model's profile does not have: an older model, or a typing error."""
+    return f"; not in this model's profile: {', '.join(channels.unknown)}" if channels.unknown else ""
+
+
+def _calm(state: DeviceState, finding: Finding, *, window: int, settings: DriftSettings) -> tuple[DeviceState, Steady]:
     strength = f"evidence {exp(finding.log_evidence):.3g} of {settings.false_alarm_every:.3g}"
     notable = f"most notable {_explain(finding)} ({strength})"
     if state.last_alarm is None:
@@ -179,7 +184,7 @@ def _calm(
     return replace(state, episode=None, last_alarm=None), Steady(over, finding.log_evidence)
 
 
-def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[DeviceState, Decision]:
+def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[DeviceState, Drifted]:
     episode = state.episode or window
     explanation = _explain(finding)
     told = "" if episode == window else f"; the drift of window {episode} goes on"

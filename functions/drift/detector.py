@@ -1,68 +1,102 @@
 """The tolerance e-detector: evidence of drift that is right at any time, from shares and nothing else.
 
-For each share and direction, and for each of three memories of past windows, the window's e-value is the likelihood
-ratio
+For each share and direction there are four bets on what it may have become: three fixed ones, by how much its odds have
+changed, and one learned from the windows since evidence began to gather. A bet of t on the odds pays
 
-    e = (q / u)^k * ((1 - q) / (1 - u))^(n - k)
+    e = exp(t k) / (1 + u (exp(t) - 1))^n
 
-with k of n rows counted, u the edge of the tolerance and q what the memory expects, never on the near side of u; since
-q comes from past windows only, e is at most 1 on average while the share is within tolerance. Evidence adds up as
-S = e * (1 + S). The weighted mean of S over all shares, directions and memories reaches A within tolerance no more
-often than every A windows on average, whenever one looks.
+in a window with k of n rows counted, u the edge of the tolerance: the likelihood ratio of the share with the odds of u
+times exp(t) against u itself. Since every bet is made before its window is seen, e is at most 1 on average while the
+share is within tolerance, also when the window mixes rows of different shares whose mean is: the mean of a product is
+then at most that of equal shares (the inequality of means). Rows that resemble their neighbours are worth fewer: e is
+taken to the power of n_eff / n. Evidence adds up as S = e * (1 + S). The weighted mean of S over all shares, directions
+and bets reaches A within tolerance no more often than every A windows on average, whenever one looks.
 
 Source: e-detectors, Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532. The tolerance covers the reference's own error.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.drift.channels import Channels
+from functions.drift.channels import Channels, Limits
 
-MEMORIES = np.array([0.0, 0.7, 0.95])  # What is kept of the past at each window: the last window, a few, many.
-_SHRINK_ROWS = 50  # A memory of as many rows is believed by half.
-_NOTEWORTHY = 1.0  # Less evidence than this nat is the everyday noise before something begins.
-_Float = np.float32  # Half the state; evidence is a logarithm, and a memory fades.
+BETS = (0.25, 0.6, 1.5)  # How much the logarithm of a share's odds has moved beyond the edge; one more bet is learned.
+_BOLDEST = 4.0  # No bet learned is further beyond the edge: where it is wrong, it costs little.
+_SHRINK_ROWS = 50  # As many independent rows remembered are believed by half.
+_LOUD = 8.0  # Nats: what began is over once as many speak against it, however long it lasted.
+_Float = np.float32  # Half the state; evidence is a logarithm.
+
+type Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
     """All that the detector knows; one device, one model version. T is the number of tests.
 
+    What is told of the windows since evidence began to gather is told per direction, rising and falling.
+
     Attributes:
         windows: Windows of this device scored so far, under earlier models too.
-        excess: Rows counted beyond what the reference expects, per memory, shape (3, T).
-        rows: Rows that could have been counted, per memory, shape (3, T).
-        log_s: Logarithm of the evidence S per memory and direction (rising, falling), shape (3, 2, T).
-        log_c: Logarithm of the evidence since it was last nil, per direction, shape (2, T).
-        since: Window, from 1, since which that evidence is worth a note, per direction, shape (2, T).
+        log_s: Logarithm of the evidence S per bet and direction, the learned bet last, shape (4, 2, T).
+        log_c: Logarithm of the evidence since it was last nil, at most 8, shape (2, T).
+        counted: Rows counted since then, shape (2, T).
+        expected: Rows that the reference would have had there, shape (2, T).
+        rows: Rows that could have been counted, shape (2, T).
+        since: Window, from 1, that came first since then, shape (2, T).
     """
 
     windows: int
-    excess: NDArray[np.float32]
-    rows: NDArray[np.float32]
     log_s: NDArray[np.float32]
     log_c: NDArray[np.float32]
+    counted: NDArray[np.float32]
+    expected: NDArray[np.float32]
+    rows: NDArray[np.float32]
     since: NDArray[np.uint32]
 
     @staticmethod
     def none(tests: int, *, windows: int = 0) -> "Evidence":
         """The evidence before the first window, or after so many that no longer matter."""
-        memories = len(MEMORIES)
+        nothing = np.zeros((2, tests), _Float)
         return Evidence(
             windows=windows,
-            excess=np.zeros((memories, tests), _Float),
-            rows=np.zeros((memories, tests), _Float),
-            log_s=np.full((memories, 2, tests), -np.inf, _Float),
-            log_c=np.zeros((2, tests), _Float),
+            log_s=np.full((len(BETS) + 1, 2, tests), -np.inf, _Float),
+            log_c=nothing,
+            counted=nothing,
+            expected=nothing,
+            rows=nothing,
             since=np.full((2, tests), windows + 1, np.uint32),
         )
 
     def forgiven(self) -> "Evidence":
-        """The evidence after an alarm: what the windows looked like is remembered, the case starts anew."""
-        fresh = Evidence.none(self.excess.shape[1], windows=self.windows)
-        return replace(fresh, excess=self.excess, rows=self.rows)
+        """The evidence after an alarm: the case starts anew, what the windows since its beginning say is remembered."""
+        return replace(self, log_s=np.full_like(self.log_s, -np.inf))
+
+    def to_bytes(self) -> bytes:
+        """All arrays in the order of the attributes, little-endian."""
+        arrays = [getattr(self, attribute.name) for attribute in fields(self)[1:]]
+        return b"".join(array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays)
+
+    @staticmethod
+    def from_bytes(data: bytes, *, windows: int, tests: int) -> "Evidence":
+        """Read what `to_bytes` wrote.
+
+        Raises:
+            ValueError: There are more or fewer bytes than so many tests have.
+        """
+        bets = len(BETS) + 1
+        words = np.frombuffer(data, "<u4").reshape(2 * (bets + 5), tests)
+        log_s, log_c, counted, expected, rows, since = np.split(words, 2 * (bets + np.arange(5)))
+        return Evidence(
+            windows=windows,
+            log_s=log_s.view("<f4").astype(_Float).reshape(bets, 2, tests),
+            log_c=log_c.view("<f4").astype(_Float),
+            counted=counted.view("<f4").astype(_Float),
+            expected=expected.view("<f4").astype(_Float),
+            rows=rows.view("<f4").astype(_Float),
+            since=since.astype(np.uint32),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +107,9 @@ class Finding:
         feature: Its feature, or "score".
         words: What the share is.
         rising: Whether the share is larger than in the reference.
-        before: The share in the reference, 0..1.
-        after: The share as remembered by the memory that found it, this window included, 0..1.
-        since: Window, from 1, since which the evidence has been gathering.
+        before: The share that the reference expects of the windows since the evidence began to gather, 0..1.
+        after: The share in these windows, 0..1.
+        since: The first of them, from 1.
         log_evidence: Logarithm of the weighted mean of all evidence: what is compared with log A.
     """
 
@@ -100,57 +134,82 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
         What is known now, and the share that speaks loudest; None if the reference is too small to test anything.
     """
     counted, among = channels.count(counts)
-    log_e = _log_e_values(evidence, counted, among, channels=channels)
-    log_s = log_e + np.logaddexp(evidence.log_s, 0.0)
-    quiet = evidence.log_c <= _NOTEWORTHY
-    keep = MEMORIES[:, np.newaxis]
+    limits = channels.limits(counts)
+    log_e = _log_e_values(_bets(evidence, limits, channels.worth), limits, counted=counted, among=among)
+    log_e *= channels.worth
+    nil = evidence.log_c <= 0
     now = Evidence(
         windows=evidence.windows + 1,
-        excess=(keep * evidence.excess + (counted - among * channels.base)).astype(_Float),
-        rows=(keep * evidence.rows + among).astype(_Float),
-        log_s=log_s.astype(_Float),
-        log_c=(np.maximum(evidence.log_c, 0.0) + _log_mean(log_e)).astype(_Float),
-        since=np.where(quiet, np.uint32(evidence.windows + 1), evidence.since),
+        log_s=(log_e + _log_of_one_more(evidence.log_s)).astype(_Float),
+        log_c=np.minimum(np.where(nil, 0.0, evidence.log_c) + _log_mean(log_e), _LOUD).astype(_Float),
+        counted=(np.where(nil, 0.0, evidence.counted) + counted).astype(_Float),
+        expected=(np.where(nil, 0.0, evidence.expected) + among * limits.expected).astype(_Float),
+        rows=(np.where(nil, 0.0, evidence.rows) + among).astype(_Float),
+        since=np.where(nil, np.uint32(evidence.windows + 1), evidence.since),
     )
     return now, _loudest(now, channels)
 
 
-def _log_e_values(
-    evidence: Evidence, counted: NDArray[np.float64], among: NDArray[np.float64], *, channels: Channels
-) -> NDArray[np.float64]:
-    """Logarithms of the window's e-values, shape (3, 2, T)."""
-    known = evidence.rows.astype(np.float64)
-    mean = evidence.excess / np.maximum(known, 1.0)
-    expected = np.clip(channels.base + mean * known / (known + _SHRINK_ROWS), 1e-6, 1 - 1e-6)
-    edge = np.stack([channels.upper, channels.lower])
-    bet = np.stack([np.maximum(expected, channels.upper), np.minimum(expected, channels.lower)], axis=1)
-    log_e: NDArray[np.float64] = counted * np.log(bet / edge) + (among - counted) * np.log((1 - bet) / (1 - edge))
+def _bets(evidence: Evidence, limits: Limits, worth: Floats) -> Floats:
+    """How far beyond the edge each bet puts the logarithm of the odds, shape (4, 2, T); towards 0 for falling."""
+    before, after = (_odds(share) for share in _remembered(evidence, worth))
+    learned = after - before - (_odds(limits.edges) - _odds(limits.expected))
+    learned = np.stack([np.clip(learned[0], 0, _BOLDEST), np.clip(learned[1], -_BOLDEST, 0)])
+    fixed = np.multiply.outer(BETS, np.ones_like(learned)) * np.array([[1.0], [-1.0]])
+    return np.concatenate([fixed, learned[np.newaxis]])
+
+
+def _remembered(evidence: Evidence, worth: Floats) -> tuple[Floats, Floats]:
+    """Shares that the reference expected of the windows since the evidence began, and theirs, believed in part."""
+    rows = np.maximum(evidence.rows.astype(np.float64), 1.0)
+    before, after = evidence.expected / rows, evidence.counted / rows
+    known = evidence.rows * worth
+    return before, before + (after - before) * known / (known + _SHRINK_ROWS)
+
+
+def _odds(share: Floats) -> Floats:
+    """Logarithm of the odds; of shares nearer to 0 or 1 than a millionth, of that."""
+    inner = np.clip(share, 1e-6, 1 - 1e-6)
+    odds: Floats = np.log(inner / (1 - inner))
+    return odds
+
+
+def _log_e_values(bets: Floats, limits: Limits, *, counted: Floats, among: Floats) -> Floats:
+    """Logarithms of the window's e-values, as if its rows were independent, shape (4, 2, T)."""
+    log_e: Floats = counted * bets - among * np.log(1 + limits.edges * np.expm1(bets))
+    log_e[:, ~limits.open] = 0.0
     return log_e
 
 
-def _log_mean(log_e: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logarithm of the mean over the memories."""
+def _log_of_one_more(log_s: NDArray[np.float32]) -> Floats:
+    """Logarithm of 1 + S; numpy's own logaddexp takes four times as long."""
+    known = log_s.astype(np.float64)
+    more: Floats = np.maximum(known, 0.0) + np.log(1 + np.exp(-np.abs(known)))
+    return more
+
+
+def _log_mean(log_e: Floats) -> Floats:
+    """Logarithm of the mean over the bets."""
     largest = log_e.max(axis=0)
-    mean: NDArray[np.float64] = largest + np.log(np.exp(log_e - largest).mean(axis=0))
+    mean: Floats = largest + np.log(np.exp(log_e - largest).mean(axis=0))
     return mean
 
 
 def _loudest(evidence: Evidence, channels: Channels) -> Finding | None:
     if not channels.weights.any():
         return None
-    log_s = evidence.log_s.astype(np.float64)
-    largest = log_s[:, channels.weights > 0].max()
-    log_evidence = largest + np.log((np.exp(log_s - largest) * channels.weights / len(MEMORIES)).sum())
-    weighed = np.where(channels.weights > 0, log_s, -np.inf)
-    memory, direction, test = np.unravel_index(int(weighed.argmax()), weighed.shape)
-    share, base = channels.shares[test], float(channels.base[test])
-    excess = float(evidence.excess[memory, test]) / max(float(evidence.rows[memory, test]), 1.0)
+    log_s = np.where(channels.weights > 0, evidence.log_s, -np.inf).astype(np.float64)
+    largest = log_s.max()
+    log_evidence = largest + np.log((np.exp(log_s - largest) * channels.weights).sum() / len(log_s))
+    _, direction, test = np.unravel_index(int(log_s.argmax()), log_s.shape)
+    share, rising = channels.shares[test], bool(direction == 0)
+    rows = max(float(evidence.rows[direction, test]), 1.0)
     return Finding(
         feature=share.feature,
-        words=share.words,
-        rising=bool(direction == 0),
-        before=base,
-        after=min(max(base + excess, 0.0), 1.0),
+        words=share.told(rising=rising),
+        rising=rising,
+        before=min(float(evidence.expected[direction, test]) / rows, 1.0),
+        after=min(float(evidence.counted[direction, test]) / rows, 1.0),
         since=int(evidence.since[direction, test]),
         log_evidence=float(log_evidence),
     )

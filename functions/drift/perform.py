@@ -165,6 +165,8 @@ def _sketch(data: bytes, profile: Profile, key: MessageKey) -> Sketch:
 def _watched(loop: Loop) -> DriftSettings:
     return DriftSettings(
         features=tuple(loop.drift.features),
+        pairs=tuple((left, right) for left, right in loop.drift.pairs),
+        contexts=tuple(loop.drift.contexts),
         window_rows=loop.drift.window_rows,
         false_alarm_every=loop.drift.false_alarm_every,
         tolerance=loop.drift.tolerance,

@@ -9,6 +9,8 @@ class DriftSettings:
 
     Attributes:
         features: Names of the features to watch; empty watches all of the model's.
+        pairs: Features, two numbers each, that the loop declares as pairs; those that a profile has are watched.
+        contexts: Columns that the loop declares as contexts; those that a profile has are used.
         scores: Whether the model's scores are watched too.
         window_rows: Rows that make one window, >= 1; more rows see smaller changes, later.
         false_alarm_every: Windows of one device, on average, until a false alarm; > 1.
@@ -16,6 +18,8 @@ class DriftSettings:
     """
 
     features: tuple[str, ...] = ()
+    pairs: tuple[tuple[str, str], ...] = ()
+    contexts: tuple[str, ...] = ()
     scores: bool = True
     window_rows: int = 200
     false_alarm_every: float = 100_000

@@ -1,8 +1,7 @@
 """What is kept of a device between two messages, and its bytes for one property of a table row.
 
-The bytes, integers little-endian: `RFDS`, version 1 (1 byte), CRC-32 of the rest (4 bytes), then a zlib stream of the
-length of a JSON object (4 bytes), that object, and the arrays one after another: counts (int64), excess, rows, log_s,
-log_c (float32), since (uint32).
+The bytes, integers little-endian: `RFDS`, version 2 (1 byte), CRC-32 of the rest (4 bytes), then a zlib stream of the
+length of a JSON object (4 bytes), that object, the counts (int64) and the evidence (see `Evidence.to_bytes`).
 """
 
 import json
@@ -13,14 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.drift.detector import MEMORIES, Evidence
+from functions.drift.detector import Evidence
 from functions.drift.window import Epoch, Ledger
 
 MAGIC: Final = b"RFDS"
-VERSION: Final = 1
+VERSION: Final = 2
 MOST_BYTES: Final = 16 * 1024 * 1024  # Unpacked; a state of 25 features has about 50,000.
 _HEADER_BYTES: Final = 9
-_ARRAYS: Final = ("excess", "rows", "log_s", "log_c", "since")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,12 +65,11 @@ class DeviceState:
             "last_alarm": self.last_alarm,
             "windows": self.evidence.windows,
             "cells": len(self.pending),
-            "tests": self.evidence.excess.shape[1],
+            "tests": self.evidence.log_c.shape[1],
         }
         head = json.dumps(facts, separators=(",", ":")).encode()
-        arrays = [self.pending, *(getattr(self.evidence, name) for name in _ARRAYS)]
-        little = [array.astype(array.dtype.newbyteorder("<")).tobytes() for array in arrays]
-        body = zlib.compress(b"".join([len(head).to_bytes(4, "little"), head, *little]), level=6)
+        arrays = [self.pending.astype("<i8").tobytes(), self.evidence.to_bytes()]
+        body = zlib.compress(b"".join([len(head).to_bytes(4, "little"), head, *arrays]), level=6)
         return MAGIC + bytes([VERSION]) + zlib.crc32(body).to_bytes(4, "little") + body
 
     @staticmethod
@@ -88,12 +85,8 @@ class DeviceState:
         content = zlib.decompressobj().decompress(body, MOST_BYTES)
         end = 4 + int.from_bytes(content[:4], "little")
         facts = json.loads(content[4:end])
-        memories, tests = len(MEMORIES), facts["tests"]
         pending = np.frombuffer(content, "<i8", facts["cells"], end).astype(np.int64)
-        place = end + pending.nbytes
-        floats = np.frombuffer(content, "<f4", (4 * memories + 2) * tests, place).astype(np.float32)
-        excess, rows, log_s, log_c = np.split(floats, np.array([1, 2, 4]) * memories * tests)
-        since = np.frombuffer(content, "<u4", 2 * tests, place + floats.nbytes).astype(np.uint32)
+        evidence = content[end + pending.nbytes :]
         return DeviceState(
             device=facts["device"],
             model=facts["model"],
@@ -105,14 +98,7 @@ class DeviceState:
             ),
             pending_rows=facts["pending_rows"],
             pending=pending,
-            evidence=Evidence(
-                windows=facts["windows"],
-                excess=excess.reshape(memories, tests),
-                rows=rows.reshape(memories, tests),
-                log_s=log_s.reshape(memories, 2, tests),
-                log_c=log_c.reshape(2, tests),
-                since=since.reshape(2, tests),
-            ),
+            evidence=Evidence.from_bytes(evidence, windows=facts["windows"], tests=facts["tests"]),
             episode=facts["episode"],
             last_alarm=facts["last_alarm"],
         )
@@ -125,6 +111,5 @@ class DeviceState:
 
     def _content(self) -> tuple[object, ...]:
         identity = (self.device, self.model, self.version, self.profile, self.channels, self.ledger)
-        arrays = (self.pending, *(getattr(self.evidence, name) for name in _ARRAYS))
         window = (self.pending_rows, self.evidence.windows, self.episode, self.last_alarm)
-        return (*identity, *window, *(array.tobytes() for array in arrays))
+        return (*identity, *window, self.pending.tobytes(), self.evidence.to_bytes())

@@ -169,6 +169,15 @@ def test_a_watched_feature_that_an_older_model_does_not_have_is_left_out() -> No
     assert all(isinstance(d, TooFew) for d in Device(2, DriftSettings(features=("gust",), scores=False)).windows(3))
 
 
+def test_what_a_loop_watches_and_a_profile_does_not_know_is_told_with_every_window() -> None:
+    calm, warm = (Device(2, DriftSettings(features=features)) for features in (("temp", "gust"), ("temp",)))
+    assert calm.windows(1)[0].reason.endswith("; not in this model's profile: gust")
+    assert calm.windows(3, temp=minus(-20))[-1].reason.endswith("; not in this model's profile: gust")
+    assert "profile: " not in warm.windows(1)[0].reason
+    nothing = Device(2, DriftSettings(features=("gust",), scores=False))
+    assert nothing.windows(1)[0].reason.endswith("can be compared; not in this model's profile: gust")
+
+
 def test_a_new_profile_starts_afresh() -> None:
     other = profile_of(300, seed=2)
     rng = np.random.default_rng(1)

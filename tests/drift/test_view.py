@@ -34,12 +34,12 @@ def test_a_drift_is_shown_with_its_share_and_its_peak_until_it_ends() -> None:
     device = Device(2)
     before = shown(device, 3, {})
     seen = shown(device, 4, before, temp=warmer)
-    assert (seen["episode"], seen["feature"], seen["rising"]) == (5, "temp", True)
+    assert (seen["episode"], seen["feature"], seen["rising"]) == (4, "temp", True)
     assert str(seen["explanation"]).startswith("temp, " + str(seen["words"]) + ": ")
     assert 0 <= float(str(seen["before"])) < float(str(seen["after"])) <= 1
     assert float(str(seen["log_peak"])) >= max(EVERY, float(str(seen["log_evidence"])))
     later = shown(device, 3, seen)
-    assert (later["episode"], later["feature"], later["log_peak"]) == (5, "temp", seen["log_peak"])
+    assert (later["episode"], later["feature"], later["log_peak"]) == (4, "temp", seen["log_peak"])
     over = shown(device, 30, later)
     assert {name: over[name] for name in NOTHING if name != "log_evidence"} == {
         name: NOTHING[name] for name in NOTHING if name != "log_evidence"

@@ -148,7 +148,10 @@ def test_categories_that_come_in_runs_resemble_their_neighbours() -> None:
     mixed = rng.permutation(runs)
     kinds: dict[str, Kind] = {"runs": "category", "mixed": "category"}
     profile = Profile.build({"runs": runs, "mixed": mixed}, kinds=kinds, scores=rng.random(20_000))
-    assert [feature.autocorrelation for feature in profile.features] == [pytest.approx(0.8, abs=0.03), 0.0]
+    assert [feature.autocorrelation for feature in profile.features] == [
+        pytest.approx(0.7, abs=0.04),
+        0.0,
+    ]  # 5 alike are worth 1: (5 - 1) / (5 + 1) = 0.67
 
 
 def test_a_profile_of_25_features_and_24_contexts_fits_in_64_kilobytes() -> None:
