@@ -6,7 +6,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export UV_SYSTEM_CERTS = 1
 export NODE_USE_SYSTEM_CA = 1
 PY := .venv/bin/python
-CODE := function_app.py functions sketch edge training laptop tests bench
+CODE := function_app.py functions sketch edge training laptop infra tests bench
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "make %-14s %s\n", $$1, $$2}'
@@ -69,7 +69,7 @@ bench-loop-value: .venv/.ready ## a year of flights: log loss and jobs of each r
 setup: .venv/.ready ## install everything, start nothing
 
 clean: ## remove everything that any target made
-	@rm -rf .venv .tools .refluent node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist *.egg-info
+	@rm -rf .venv .tools .refluent .python_packages node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh

@@ -135,7 +135,7 @@ class JobOutcome:
 
     Args:
         status: running covers everything before an end; missing means that the service does not know the job.
-        outputs: Output name -> folder, relative to the workspace's default container.
+        outputs: Output name -> folder, relative to the outputs container.
         detail: Tail of the log or the service's message for a job that failed; else empty.
         blame: Of a job that failed: the platform, if the service says so; else the script, or nobody knows.
         lineage: What a completed job was made of: its order's lineage, and data_asset and component as "name:version".

@@ -20,7 +20,7 @@ from functions.rollout.manifest import base
 from laptop.signing import public_key
 from laptop.stack import DEVICE_PORTS, Stack
 
-CONTAINERS = ("landing", "manifests", "models", "quarantine", "versions", "deadletter", "azureml")
+CONTAINERS = ("landing", "manifests", "models", "quarantine", "versions", "outputs", "deadletter", "azureml")
 FLEET = "new-york"
 ALREADY_EXISTS = 409
 

@@ -27,7 +27,7 @@ WORKSPACE = Service(
     remedy="compare the loop's pipeline, compute and datastores with the workspace",
 )
 DIGEST = "training_set_sha256"  # the property that says whether a job of our name is our job
-STORE = "workspaceblobstore"
+STORE = "outputs"  # of that container; the workspace's own container has a name that is only known once it is there
 OUTPUTS = ("model", "report")
 EXISTS = "already exists"
 SILENT = "NotResponding"  # the node that ran it is gone
@@ -223,7 +223,7 @@ def _asset(order: JobOrder) -> str:
 
 
 def _output(job: str, name: str) -> str:
-    return f"azureml/{job}/{name}"
+    return f"{job}/{name}"
 
 
 def _version(model: Model) -> ModelVersion:

@@ -12,7 +12,7 @@ from functions.promotion.report import Report, Score
 from functions.tracing import TRACEPARENT
 from functions.wiring import Cloud
 
-OUTPUTS = "azureml"  # the container that jobs write to
+OUTPUTS = "outputs"  # the container that jobs write to
 UNKNOWN = "unknown"  # said rather than guessed
 VERDICT_LIMIT = 500  # characters
 METRICS = ("log_loss", "brier", "auc")

@@ -28,6 +28,7 @@ DATASTORES = {
     "landing": "landing",
     "manifests": "manifests",
     "models": "models",
+    "outputs": "outputs",
     "versions": "versions",
 }
 _PATH = re.compile(

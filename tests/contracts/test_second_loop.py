@@ -63,7 +63,7 @@ def test_a_loop_with_its_own_component_goes_from_uploads_to_a_registered_model(p
         judge_on_timer(None)
         told = {entry.decision: entry.reason for entry in entries(pumps.rows, ["pumps"])}
     assert pumps.trainer.outcome(job.key).status == "completed", told
-    report = json.loads(pumps.blobs.read("azureml", f"azureml/{job.key}/report/report.json") or b"")
+    report = json.loads(pumps.blobs.read("outputs", f"{job.key}/report/report.json") or b"")
     assert (sorted(report["files"]), report["rows_read"]) == (sorted(names), ROWS * len(names))
     assert told.get("Register", "").startswith("first model:"), told
     (model,) = pumps.registry.versions("pumps")

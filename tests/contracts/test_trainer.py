@@ -113,14 +113,14 @@ def test_a_job_runs_and_completes_with_its_outputs(workshop: Workshop) -> None:
     order = workshop.order()
     workshop.cloud.trainer.start(order)
     assert workshop.cloud.trainer.outcome(order.name) == JobOutcome("running")
-    outputs = {name: f"azureml/{order.name}/{name}" for name in ("model", "report")}
+    outputs = {name: f"{order.name}/{name}" for name in ("model", "report")}
     workshop.end(order, JobOutcome("completed", outputs))
     outcome = workshop.cloud.trainer.outcome(order.name)
     assert (outcome.status, outcome.outputs, outcome.detail) == ("completed", outputs, "")
     made_of = {"data_asset": f"{order.loop}-training-set:{order.version}", "component": order.pipeline}
     assert outcome.lineage.items() >= {**order.lineage, **made_of}.items()
     if workshop.speaker is not None:
-        assert workshop.cloud.blobs.read("azureml", f"{outputs['model']}/manifest.json") == b"{}"
+        assert workshop.cloud.blobs.read("outputs", f"{outputs['model']}/manifest.json") == b"{}"
 
 
 def test_a_champion_is_handed_to_the_job(workshop: Workshop) -> None:

@@ -45,8 +45,8 @@ def complete(here: FakeCloud, report: object = REPORT) -> None:
         "samples.json": b"{}",
     }
     for name, data in files.items():
-        here.blobs.blobs["azureml", f"out/model/{name}"] = data
-    here.blobs.blobs["azureml", "out/report/report.json"] = json.dumps(report).encode()
+        here.blobs.blobs["outputs", f"out/model/{name}"] = data
+    here.blobs.blobs["outputs", "out/report/report.json"] = json.dumps(report).encode()
     here.trainer.ended[JOB] = JobOutcome("completed", {"model": "out/model", "report": "out/report"})
 
 
@@ -64,7 +64,7 @@ def test_a_better_model_is_registered_with_the_digests_of_what_devices_will_fetc
 def test_what_a_model_is_judged_by_goes_beside_its_files_and_is_none_of_a_devices(here: FakeCloud) -> None:
     complete(here)
     for name, data in TWIN.items():
-        here.blobs.blobs["azureml", f"out/model/{name}"] = data
+        here.blobs.blobs["outputs", f"out/model/{name}"] = data
     judge_on_run_ended(run_completed(JOB))
     for name, data in TWIN.items():
         assert here.blobs.blobs["models", f"flight-delays/1/{name}"] == data
@@ -77,7 +77,7 @@ def test_what_a_model_is_judged_by_goes_beside_its_files_and_is_none_of_a_device
 
 def test_half_of_what_a_model_is_judged_by_is_no_model(here: FakeCloud) -> None:
     complete(here)
-    here.blobs.blobs["azureml", "out/model/judged/model.onnx"] = TWIN["judged/model.onnx"]
+    here.blobs.blobs["outputs", "out/model/judged/model.onnx"] = TWIN["judged/model.onnx"]
     judge_on_run_ended(run_completed(JOB))
     (entry,) = entries(here.rows, ["flight-delays"])
     assert (entry.decision, "lacks judged/signature.json" in entry.reason) == ("GiveUp", True)
@@ -193,7 +193,7 @@ def test_files_that_another_job_left_under_a_version_are_never_registered_as_our
 @pytest.mark.parametrize("name", ["model.onnx", "profile.json"])
 def test_a_model_folder_that_no_device_could_load_is_given_up(here: FakeCloud, name: str) -> None:
     complete(here)
-    del here.blobs.blobs["azureml", f"out/model/{name}"]
+    del here.blobs.blobs["outputs", f"out/model/{name}"]
     judge_on_run_ended(run_completed(JOB))
     assert not here.registry.models
     (entry,) = entries(here.rows, ["flight-delays"])
@@ -203,7 +203,7 @@ def test_a_model_folder_that_no_device_could_load_is_given_up(here: FakeCloud, n
 
 def test_an_unsound_profile_is_given_up_with_its_reason(here: FakeCloud) -> None:
     complete(here)
-    here.blobs.blobs["azureml", "out/model/profile.json"] = b"{}"
+    here.blobs.blobs["outputs", "out/model/profile.json"] = b"{}"
     judge_on_run_ended(run_completed(JOB))
     (entry,) = entries(here.rows, ["flight-delays"])
     assert (entry.decision, "profile.json" in entry.reason) == ("GiveUp", True)

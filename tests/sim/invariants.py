@@ -12,7 +12,7 @@ from tests.sim.plant import BROKEN, EMPTY, GOOD, LOOP, STRANGER, Plant
 from tests.sim.workspace import BETTER, HARMFUL, PLATFORM, REFUSED, WORSE, Workspace
 from tests.sim.world import DAY, World, need
 
-CONTAINERS = {"landing", "versions", "manifests", "azureml", "models", "quarantine"}
+CONTAINERS = {"landing", "versions", "manifests", "outputs", "models", "quarantine"}
 VERDICTS = {
     "registered": "Register",
     "reject": "Reject",

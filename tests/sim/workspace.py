@@ -130,7 +130,7 @@ class Workspace:
             self.world.scheduler.at(when, lambda: self._end(order, end))
 
     def _end(self, order: JobOrder, end: str) -> None:
-        fake, folder = self.world.fake, f"azureml/{order.name}"
+        fake, folder = self.world.fake, order.name
         if end == "missing" and fake.rows.get("jobs", order.loop, order.name) is None:
             self.world.scheduler.at(self.world.scheduler.now + 7_200, lambda: self._end(order, end))
             return  # nobody deletes a job that nobody has seen
@@ -141,7 +141,7 @@ class Workspace:
             fake.trainer.ended[order.name] = FAILED[end]
         else:
             for name, data in outputs(order, end).items():
-                fake.blobs.put("azureml", f"{folder}/{name}", data)
+                fake.blobs.put("outputs", f"{folder}/{name}", data)
             paths = {name: f"{folder}/{name}" for name in ("model", "report")}
             fake.trainer.ended[order.name] = JobOutcome("completed", paths)
         message = run_completed(order.name)

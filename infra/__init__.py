@@ -1,0 +1,1 @@
+"""Infrastructure as code; what of it is Python is in steps/."""

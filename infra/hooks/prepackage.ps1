@@ -1,0 +1,7 @@
+# Brings the packages of requirements.txt, hash by hash, for the Python and the system that Azure runs.
+$ErrorActionPreference = 'Stop'
+if (Test-Path .python_packages) { Remove-Item -Recurse -Force .python_packages }
+uv pip install --quiet --require-hashes --no-deps --only-binary :all: --no-compile-bytecode `
+  --python .venv/Scripts/python.exe --python-version 3.13 --python-platform x86_64-manylinux_2_28 `
+  --target .python_packages/lib/site-packages --requirement requirements.txt
+if ($LASTEXITCODE -ne 0) { throw 'the packages could not be installed' }

@@ -1,0 +1,1 @@
+"""What a deployment does once its resources are there, called by infra/hooks/."""
