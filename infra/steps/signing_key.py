@@ -1,7 +1,8 @@
 """Makes the key that models are signed with, once, and says its public half.
 
 Usage: ``python -m infra.steps.signing_key --vault https://…vault.azure.net/``. The private half goes from this
-process's memory into the vault and nowhere else. Whoever `DefaultAzureCredential` finds needs the role Key Vault Secrets Officer.
+process's memory into the vault and nowhere else. Whoever `DefaultAzureCredential` finds needs the role Key Vault
+Secrets Officer.
 """
 
 import argparse
