@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.body import Columns
+from edge import outcomes
+from edge.body import Asked
 from edge.device import Device
 from edge.errors import Refusal
 from edge.model import Model, ScoringFailed
@@ -20,6 +21,7 @@ from edge.model import Model, ScoringFailed
 BODY_BYTES = 16 * 1024 * 1024
 BODY_SECONDS = 30.0  # from the head of a request to the end of its body: nobody may hold a connection for ever
 INLINE_BYTES = 64 * 1024  # a larger batch is scored in a thread, so that small ones need not wait for it
+POSTS = ("/score", "/outcomes")
 JSON = b"application/json"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
 SHUT = ((b"connection", b"close"),)  # what is left of a body that nobody reads would be taken for the next request
@@ -51,6 +53,8 @@ class ScoringApp:
             await self._live(receive, send)
         elif scope["path"] == "/score" and scope["method"] == "POST":
             await self._score(scope, receive, send)
+        elif scope["path"] == "/outcomes" and scope["method"] == "POST":
+            await self._learn(scope, receive, send)
         else:
             await self._get(scope, send)
 
@@ -68,7 +72,7 @@ class ScoringApp:
             started = time.perf_counter()
             if model is None:
                 raise _no_model()
-            columns, scores = await _scored(model, body)
+            asked, scores = await _scored(model, body)
         except (Refusal, ScoringFailed) as problem:
             refusal = problem if isinstance(problem, Refusal) else _model_failed(problem)
             device.refused(model, refusal.code, time.perf_counter() - started)
@@ -77,14 +81,22 @@ class ScoringApp:
         reply = model.head + _encode(scores.tolist()) + b"}"
         seconds = time.perf_counter() - started
         await _answer(send, 200, reply)
-        device.answered(model, columns, scores, seconds)
+        device.answered(model, asked, scores, seconds)
+
+    async def _learn(self, scope: Message, receive: Receive, send: Send) -> None:
+        try:
+            told = outcomes.read(await _body(scope["headers"], receive))
+        except Refusal as refusal:
+            await _refuse(send, refusal)
+            return
+        await _answer(send, 200, _encode(await self._device.learn(told)))
 
     async def _get(self, scope: Message, send: Send) -> None:
         path, method = scope["path"], scope["method"]
         if path in self._gets and method in ("GET", "HEAD"):
             await self._gets[path](send)
-        elif path in self._gets or path == "/score":
-            allowed = "POST" if path == "/score" else "GET, HEAD"
+        elif path in self._gets or path in POSTS:
+            allowed = "POST" if path in POSTS else "GET, HEAD"
             await _refuse(send, _nothing_here(405, f"{method} {path} is not served"), ((b"allow", allowed.encode()),))
         else:
             await _refuse(send, _nothing_here(404, f"there is no {path}"))
@@ -104,10 +116,10 @@ class ScoringApp:
         await _answer(send, 200, self._device.metrics.text(), kind=PROMETHEUS)
 
 
-async def _scored(model: Model, body: bytes) -> tuple[Columns, NDArray[np.float32]]:
-    def score() -> tuple[Columns, NDArray[np.float32]]:
-        columns = model.signature.read(body)
-        return columns, model.score(columns)
+async def _scored(model: Model, body: bytes) -> tuple[Asked, NDArray[np.float32]]:
+    def score() -> tuple[Asked, NDArray[np.float32]]:
+        asked = model.signature.read(body)
+        return asked, model.score(asked.columns)
 
     return score() if len(body) <= INLINE_BYTES else await asyncio.to_thread(score)
 
@@ -198,7 +210,7 @@ def _nothing_here(status: int, why: str) -> Refusal:
     return Refusal(
         "there is nothing to answer here",
         why=why,
-        fix="POST /score, GET /health, GET /ready or GET /metrics",
+        fix="POST /score, POST /outcomes, GET /health, GET /ready or GET /metrics",
         status=status,
         code="NOT_FOUND" if status == 404 else "NOT_ALLOWED",  # noqa: PLR2004 - as HTTP has them
     )

@@ -1,12 +1,14 @@
 """A scoring request's body, read against a model's signature: rows, columns or one bare row become columns.
 
+Rows may have ids, by which their outcomes are told later: `ids` beside rows or columns, `id` in a bare row.
+
 Checked while it is decoded, so that a sound request costs one pass; only a refused one is looked at again.
 """
 
 import json
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NamedTuple, NoReturn
 
 import msgspec
 import numpy as np
@@ -22,10 +24,23 @@ type Columns = Sequence[Any]  # one per feature, in the signature's order, all a
 
 COLON = ord(":")
 
+Id = Annotated[str, Meta(min_length=1, max_length=64)]
 _Number = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)] | None
-_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _PLACE = re.compile(r"^(?P<why>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
-_FIELD = re.compile(r"field `(?P<name>[^`]*)`")
+FIELD = re.compile(r"field `(?P<name>[^`]*)`")
+
+
+class Asked(NamedTuple):
+    """What a request asks.
+
+    Args:
+        columns: Its rows, turned.
+        ids: An id per row; empty if it gives none.
+    """
+
+    columns: Columns
+    ids: Sequence[str]
 
 
 class Reader:
@@ -47,15 +62,21 @@ class Reader:
         columns = msgspec.defstruct("Columns", lists, rename=rename, forbid_unknown_fields=True, frozen=True)
         request = msgspec.defstruct(
             "Request",
-            [("rows", list[row] | UnsetType, UNSET), ("columns", columns | UnsetType, UNSET)],  # type: ignore[valid-type] # likewise
+            [
+                ("rows", list[row] | UnsetType, UNSET),  # type: ignore[valid-type] # likewise
+                ("columns", columns | UnsetType, UNSET),
+                ("ids", list[Id] | UnsetType, UNSET),
+            ],
             forbid_unknown_fields=True,
         )
         self._rows: Any = list[row]  # type: ignore[valid-type] # likewise
-        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(row)
+        id_ = [] if "id" in kinds else [("id", Id | UnsetType, UNSET)]
+        one = msgspec.defstruct("One", [*types, *id_], rename=rename, forbid_unknown_fields=True, frozen=True)
+        self._one: msgspec.json.Decoder[Any] = msgspec.json.Decoder(one)
         self._request: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
 
-    def read(self, body: bytes) -> Columns:
-        """Columns of a request: `{"rows": [{...}]}`, `{"columns": {"name": [...]}}`, or one bare row.
+    def read(self, body: bytes) -> Asked:
+        """What a request asks: `{"rows": [{...}]}`, `{"columns": {"name": [...]}}`, or one bare row.
 
         Raises:
             Refusal: Status 400 or 413, naming the row and the field.
@@ -64,13 +85,19 @@ class Reader:
             request = self._request.decode(body)
         except msgspec.ValidationError as problem:
             return self._bare(body, problem)
-        except _NOT_JSON as problem:
-            _refuse_text(problem, body)
+        except NOT_JSON as problem:
+            refuse_text(problem, body)
+        ids = () if request.ids is UNSET else request.ids
+        colons = 1 + sum(id_.count(":") for id_ in ids) if request.ids is not UNSET else 0
         if request.columns is UNSET:
-            return self._turned(request.rows, body)
-        if request.rows is not UNSET:
+            columns = self._turned(request.rows, body, colons)
+        elif request.rows is not UNSET:
             _refuse_shape("a request has rows or columns, not both", "columns")
-        return self._level(request.columns, body)
+        else:
+            columns = self._level(request.columns, body, colons)
+        if request.ids is not UNSET and len(ids) != len(columns[0]):
+            _refuse_shape(f"{len(ids)} ids, and there are {len(columns[0])} rows", "ids")
+        return Asked(columns, ids)
 
     def convert(self, documents: object) -> Columns:
         """Columns of rows that are plain dicts already, such as those of samples.json.
@@ -87,36 +114,39 @@ class Reader:
                 fix="write samples.json and signature.json in the same training run",
             ) from problem
 
-    def _turned(self, rows: list[Any] | UnsetType, body: bytes) -> Columns:
+    def _turned(self, rows: list[Any] | UnsetType, body: bytes, colons: int) -> Columns:
         if rows is UNSET:
             _refuse_shape("Object missing required field `rows`", "rows")
         _refuse_count(len(rows), "rows")
-        self._refuse_repeated(body, colons=1 + len(rows) * len(self._names))
+        self._refuse_repeated(body, colons=colons + 1 + len(rows) * len(self._names))
         return tuple(zip(*map(astuple, rows), strict=True))
 
-    def _level(self, columns: Any, body: bytes) -> Columns:  # noqa: ANN401 - the struct's type is made at run time
+    def _level(self, columns: Any, body: bytes, colons: int) -> Columns:  # noqa: ANN401 - the struct's type is made at run time
         found: tuple[list[Any], ...] = astuple(columns)
         _refuse_count(len(found[0]), f"columns.{self._names[0]}")
         for name, column in zip(self._names, found, strict=True):
             if len(column) != len(found[0]):
                 why = f"{len(column)} values, and {self._names[0]} has {len(found[0])}"
                 _refuse_shape(why, f"columns.{name}")
-        self._refuse_repeated(body, colons=1 + len(self._names))
+        self._refuse_repeated(body, colons=colons + 1 + len(self._names))
         return found
 
-    def _bare(self, body: bytes, problem: msgspec.ValidationError) -> Columns:
-        why, path = _parts(problem)
-        stranger = _FIELD.search(why)
-        if path or not stranger or stranger["name"] not in self._names:
+    def _bare(self, body: bytes, problem: msgspec.ValidationError) -> Asked:
+        why, path = parts(problem)
+        stranger = FIELD.search(why)
+        if path or not stranger or stranger["name"] not in (*self._names, "id"):
             _refuse_row(problem)  # no feature at the top level, hence not meant as one bare row
         try:
             row = self._one.decode(body)
         except msgspec.ValidationError as closer:
             _refuse_row(closer)
-        except _NOT_JSON as broken:
-            _refuse_text(broken, body)
-        self._refuse_repeated(body, colons=len(self._names))
-        return tuple((value,) for value in astuple(row))
+        except NOT_JSON as broken:
+            refuse_text(broken, body)
+        values, id_ = astuple(row), getattr(row, "id", UNSET)
+        colons = 0 if id_ is UNSET else 1 + id_.count(":")
+        self._refuse_repeated(body, colons=colons + len(self._names))
+        columns = tuple((value,) for value in values[: len(self._names)])
+        return Asked(columns, () if id_ is UNSET else (id_,))
 
     def _refuse_repeated(self, body: bytes, *, colons: int) -> None:
         """Every name stands where it must, so with the fewest colons possible none stands there twice."""
@@ -143,15 +173,21 @@ def _refuse_count(rows: int, field: str) -> None:
         )
 
 
-def _parts(problem: msgspec.ValidationError) -> tuple[str, str]:
-    parts = _PLACE.match(str(problem))
-    return (parts["why"], parts["path"] or "") if parts else (str(problem), "")
+def parts(problem: msgspec.ValidationError) -> tuple[str, str]:
+    """What msgspec says is wrong, and where: "" for the top level."""
+    found = _PLACE.match(str(problem))
+    return (found["why"], found["path"] or "") if found else (str(problem), "")
+
+
+def field_of(problem: msgspec.ValidationError) -> tuple[str, str]:
+    """What msgspec says is wrong, and the field it is about, such as `rows[3].temp`."""
+    why, path = parts(problem)
+    name = FIELD.search(why)
+    return why, ".".join(part for part in (path.removeprefix("$").lstrip("."), name["name"] if name else "") if part)
 
 
 def _refuse_row(problem: msgspec.ValidationError) -> NoReturn:
-    why, path = _parts(problem)
-    name = _FIELD.search(why)
-    field = ".".join(part for part in (path.removeprefix("$").lstrip("."), name["name"] if name else "") if part)
+    why, field = field_of(problem)
     _refuse_shape(why, field, problem)
 
 
@@ -167,7 +203,8 @@ def _refuse_shape(why: str, field: str, problem: Exception | None = None) -> NoR
     ) from problem
 
 
-def _refuse_text(problem: Exception, body: bytes) -> NoReturn:
+def refuse_text(problem: Exception, body: bytes) -> NoReturn:
+    """Refuse a body that is not JSON; if it is NaN or Infinity, say where."""
     raise Refusal(
         "the request is not JSON",
         why=str(problem),

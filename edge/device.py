@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client.core import Metric
 
-from edge.body import Columns
+from edge.answers import Answers, Joined
+from edge.body import Asked
 from edge.hold import Hold
 from edge.hub import Hub
 from edge.keys import Keyring
@@ -29,6 +30,13 @@ from edge.telemetry import Telemetry
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 1.0
+HOUR = 3_600.0
+OUTCOMES = {
+    "joined": "joined with an answer",
+    "duplicate": "that were known already",
+    "conflicting": "that differ from one that is known",
+    "unknown": "of no answer that is kept",
+}
 
 
 class Device:
@@ -58,6 +66,9 @@ class Device:
             most_messages=settings.telemetry_messages,
             most_bytes=settings.telemetry_mebibytes * MEBIBYTE,
         )
+        self.answers = Answers(
+            settings.model_folder / "answers", most=settings.answers_kept, most_seconds=settings.answers_hours * HOUR
+        )
         self.telemetry = Telemetry(
             loop=settings.loop,
             every_seconds=settings.telemetry_every_seconds,
@@ -65,6 +76,8 @@ class Device:
             outbox=self.outbox,
             on_message=changed.set,
             shadow=self.shadow.take,
+            answers=self.answers,
+            stretch_seconds=settings.outcomes_every_seconds,
         )
         self.module = Module(
             connect=connect,
@@ -78,11 +91,23 @@ class Device:
         self._changed, self._swaps = changed, 0
         self._parts: asyncio.Task[list[asyncio.Task[None]]] | None = None
 
-    def answered(self, model: Model, columns: Columns, scores: NDArray[np.float32], seconds: float) -> None:
+    def answered(self, model: Model, asked: Asked, scores: NDArray[np.float32], seconds: float) -> None:
         """Take note of a request that has its answer already; cheap, because the next one waits."""
+        columns, ids = asked
         self.metrics.answered(len(scores), seconds)
         self.telemetry.record(model, columns, scores, seconds)
         self.shadow.offer(model, columns, scores)
+        if ids:
+            self.answers.note(model.wanted.version, ids, scores)
+
+    async def learn(self, outcomes: Iterable[tuple[str, bool]]) -> Joined:
+        """Join outcomes with the answers they belong to; once this returns they outlive a loss of power."""
+        joined, model = self.answers.join(outcomes), self.serving.model
+        if joined.joined:
+            await asyncio.to_thread(self.answers.flush)
+            if model is not None:
+                self.telemetry.expect(model)
+        return joined
 
     def refused(self, model: Model | None, code: str, seconds: float) -> None:
         """Take note of a request that was turned down."""
@@ -108,6 +133,7 @@ class Device:
     async def _start(self) -> list[asyncio.Task[None]]:
         await asyncio.to_thread(self.serving.start_from_disk)
         await asyncio.to_thread(self.outbox.open)
+        await asyncio.to_thread(self.answers.open)
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "telemetry": self.telemetry.run,
             "the hub": self.module.run,
@@ -116,6 +142,7 @@ class Device:
             "following the twin's shadow": self.shadow.run,
             "the shadow": self.shadow.score,
             "the site's say": self.hold.run,
+            "the answers": self.answers.run,
         }
         return [asyncio.create_task(_kept(name, run)) for name, run in parts.items()]
 
@@ -132,6 +159,7 @@ class Device:
         for other in others:
             other.cancel()
         await asyncio.wait(others)
+        await self.answers.settle()
 
     def _on_change(self) -> None:
         if self.serving.swaps != self._swaps:
@@ -151,6 +179,9 @@ class Device:
         yield counter("telemetry_dropped", "Telemetry messages dropped, the hub being away.", self.outbox.dropped)
         yield gauge("switchable", "1 while the site lets the model change.", int(self.hold.switchable))
         yield counter("shadow_rows_left_out", "Rows that a shadow had no time for.", self.shadow.left_out)
+        yield gauge("answers_kept", "Answers with an id that are kept for their outcomes.", len(self.answers))
+        for name, about in OUTCOMES.items():
+            yield counter(f"outcomes_{name}", f"Outcomes {about}.", getattr(self.answers.counts, name))
         yield counter("swaps", "Models taken over.", self.serving.swaps)
         longest = self.serving.pauses.longest_seconds
         yield gauge("pause_seconds", "Longest pause of the event loop while a candidate was prepared.", longest)

@@ -28,6 +28,9 @@ class Settings:
         telemetry_every_rows: A telemetry window closes after this many rows at the latest.
         telemetry_messages: Telemetry messages kept on disk while the hub is away; the oldest goes first.
         telemetry_mebibytes: Room for them, MiB; likewise.
+        answers_kept: Answers with an id that wait for their outcomes; the oldest goes first.
+        answers_hours: How long one waits, hours.
+        outcomes_every_seconds: Outcomes are told by stretches of this length, seconds, of when the answers were given.
         model_mebibytes: The largest file of a model this device takes, MiB.
         check_mebibytes: Memory that checking a new model may take, in a process of its own, MiB.
         check_seconds: Processor time that checking a new model may take, seconds.
@@ -45,6 +48,9 @@ class Settings:
     telemetry_every_rows: int = 100_000
     telemetry_messages: int = 10_000
     telemetry_mebibytes: int = 64
+    answers_kept: int = 100_000
+    answers_hours: int = 168
+    outcomes_every_seconds: int = 3_600
     model_mebibytes: int = 256
     check_mebibytes: int = 2_048
     check_seconds: int = 60
@@ -79,6 +85,9 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         telemetry_every_rows=_count(environment, "TELEMETRY_EVERY_ROWS", Settings.telemetry_every_rows),
         telemetry_messages=_count(environment, "TELEMETRY_MESSAGES", Settings.telemetry_messages),
         telemetry_mebibytes=_count(environment, "TELEMETRY_MEBIBYTES", Settings.telemetry_mebibytes),
+        answers_kept=_count(environment, "ANSWERS_KEPT", Settings.answers_kept),
+        answers_hours=_count(environment, "ANSWERS_HOURS", Settings.answers_hours, at_most=100_000),
+        outcomes_every_seconds=_count(environment, "OUTCOMES_EVERY_SECONDS", Settings.outcomes_every_seconds),
         model_mebibytes=_count(environment, "MODEL_MEBIBYTES", Settings.model_mebibytes),
         check_mebibytes=_count(environment, "CHECK_MEBIBYTES", Settings.check_mebibytes),
         check_seconds=_count(environment, "CHECK_SECONDS", Settings.check_seconds),

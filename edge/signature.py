@@ -12,7 +12,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from edge.body import Columns, Reader
+from edge.body import Asked, Columns, Reader
 from edge.errors import Unfit
 from sketch.features import Column
 
@@ -61,13 +61,14 @@ class Signature:
         self._codes = tuple(_codes(feature) for feature in document.features)
         self._reader = Reader(self.kinds)
 
-    def read(self, body: bytes) -> Columns:
-        """Columns of a scoring request; see Reader.
+    def read(self, body: bytes) -> Asked:
+        """What a scoring request asks; see Reader.
 
         Raises:
             Refusal: Status 400 or 413, naming the row and the field.
         """
-        return self._settled(self._reader.read(body))
+        asked = self._reader.read(body)
+        return Asked(self._settled(asked.columns), asked.ids)
 
     def convert(self, documents: object) -> Columns:
         """Columns of rows that are plain dicts already, such as those of samples.json.

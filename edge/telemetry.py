@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.answers import Answer, Answers, Stretch, costs
 from edge.body import Columns
 from edge.model import Model
 from edge.outbox import Outbox
@@ -50,6 +51,7 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True, rename={"opened":
     latency_counts: list[int]
     sketch: str
     shadow: Disagreement | None = None
+    outcomes: Sequence[Stretch] | None = None
 
 
 class Window:
@@ -67,6 +69,7 @@ class Window:
         self.rows = self.failed = 0
         self.latencies = array("d")
         self.shadow: Disagreement | None = None
+        self.judged: Sequence[Answer] = ()
         self._pending: Batches = []
         self._sketch = Sketch(model.profile)
         self.pending_rows = 0
@@ -94,7 +97,7 @@ class Window:
             columns = [_joined(parts) for parts in zip(*(batch for batch, _ in pending), strict=True)]
             self._sketch.add(self.model.signature.named(columns), np.concatenate([scores for _, scores in pending]))
 
-    def message(self, *, loop: str, epoch: str, sequence: int) -> bytes:
+    def message(self, *, loop: str, epoch: str, sequence: int, stretch_seconds: int) -> bytes:
         """The closed window as it goes over the wire."""
         self.count(self.take())
         wanted = self.model.wanted
@@ -113,11 +116,12 @@ class Window:
                 rows=self.rows,
                 requests=len(self.latencies),
                 failed=self.failed,
-                latency_ms_p50=round(float(np.median(latencies)), 3),
-                latency_ms_max=round(float(np.max(latencies)), 3),
+                latency_ms_p50=round(float(np.median(latencies)), 3) if len(latencies) else 0.0,
+                latency_ms_max=round(float(np.max(latencies, initial=0.0)), 3),
                 latency_counts=_buckets(latencies),
                 sketch=b64encode(self._sketch.to_bytes()).decode(),
                 shadow=self.shadow,
+                outcomes=costs(self.judged, every_seconds=stretch_seconds) or None,
             )
         )
 
@@ -151,6 +155,8 @@ class Telemetry:
         outbox: Where messages wait for the hub.
         on_message: Called when a message waits.
         shadow: What a shadow made of the rows since it was asked last.
+        answers: Knows which outcomes were told since it was asked last.
+        stretch_seconds: Outcomes are told by stretches of this length, of the time in which the answers were given.
     """
 
     def __init__(
@@ -162,10 +168,13 @@ class Telemetry:
         outbox: Outbox,
         on_message: Callable[[], None],
         shadow: Callable[[], Disagreement | None],
+        answers: Answers,
+        stretch_seconds: int,
     ) -> None:
         self.epoch = uuid4().hex
         self._loop, self._every_seconds, self._every_rows = loop, every_seconds, every_rows
         self._outbox, self._on_message, self._shadow = outbox, on_message, shadow
+        self._answers, self._stretch_seconds = answers, stretch_seconds
         self._sequence = 0
         self._open: dict[Model, Window] = {}
         self._closed: deque[Window] = deque()
@@ -184,11 +193,15 @@ class Telemetry:
         """Remember one refused request."""
         self._window(model).fail(seconds)
 
+    def expect(self, model: Model) -> None:
+        """Have a window open, because there is something to tell that no request was made for."""
+        self._window(model)
+
     def close(self) -> None:
         """Close every open window; what comes next is counted anew."""
         if self._open:
             newest = next(reversed(self._open.values()))
-            newest.shadow = self._shadow()
+            newest.shadow, newest.judged = self._shadow(), self._answers.take()
         self._closed.extend(self._open.values())
         self._open.clear()
         self._due.set()
@@ -221,7 +234,11 @@ class Telemetry:
             self._on_message()
 
     def _keep(self, window: Window, sequence: int) -> None:
-        message = window.message(loop=self._loop, epoch=self.epoch, sequence=sequence)
+        message = window.message(
+            loop=self._loop, epoch=self.epoch, sequence=sequence, stretch_seconds=self._stretch_seconds
+        )
+        if window.judged:
+            self._answers.flush()  # that they are told: first, so that no restart tells them twice
         self._outbox.put(f"{self.epoch}-{sequence}", message)
 
     def _window(self, model: Model) -> Window:

@@ -33,6 +33,9 @@ def test_every_setting_is_read_under_its_documented_name() -> None:
             "TELEMETRY_EVERY_ROWS": "200",
             "TELEMETRY_MESSAGES": "10",
             "TELEMETRY_MEBIBYTES": "3",
+            "ANSWERS_KEPT": "70",
+            "ANSWERS_HOURS": "6",
+            "OUTCOMES_EVERY_SECONDS": "4",
             "MODEL_MEBIBYTES": "8",
             "CHECK_MEBIBYTES": "512",
             "CHECK_SECONDS": "9",
@@ -41,7 +44,7 @@ def test_every_setting_is_read_under_its_documented_name() -> None:
     hold = Path("/share/hold")
     assert found == Settings(
         f"{STORE}/", Path("models"), (ONE, OTHER), "required", hold,
-        "delays", "127.0.0.1", 9001, 5, 200, 10, 3, 8, 512, 9,
+        "delays", "127.0.0.1", 9001, 5, 200, 10, 3, 70, 6, 4, 8, 512, 9,
     )  # fmt: skip
     assert found.model_bytes == 8 * 1024 * 1024
 
