@@ -214,6 +214,7 @@ class Drift(Section):
     tolerance: Annotated[float, Field(ge=0, lt=1, description="change of a share that is nobody's concern")] = 0.0
     scores: bool = True
     harm: Annotated[float, Field(gt=0, description="so much more loss than promised, as a share of it")] = 0.1
+    tell_after: Annotated[Span, Field(description="how long a drift waits for further devices")] = timedelta(minutes=5)
 
 
 class Loop(Section):

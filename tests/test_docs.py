@@ -208,6 +208,8 @@ def _toml(value: object) -> str:
         return f"{value:_}"
     if isinstance(value, timedelta):
         hours = value // timedelta(hours=1)
+        if value % timedelta(hours=1):
+            return f'"{value // timedelta(minutes=1)} min"'
         return f'"{hours} hour"' if hours < 24 else f'"{value.days} day"'
     return "none" if value is None else json.dumps(value)
 

@@ -16,7 +16,7 @@ class Patience:
     """What of a loop's settings concerns episodes.
 
     Attributes:
-        false_alarm_every: Windows, A: the share of wrongly named devices is on average at most the windows waited over A.
+        false_alarm_every: Windows, A: of the devices named, the share named wrongly is at most the windows waited over A.
         tell_after: How long an episode waits for further devices before it is told.
         silent_after: A device that says nothing for longer drifts no more.
     """
@@ -46,13 +46,15 @@ class Seen:
 
 
 def joining(seen: Seen, patience: Patience, now: datetime) -> dict[str, list[Device]]:
-    """Version -> devices that drift, as the whole fleet's evidence says, and that no open episode has; strongest first."""
+    """Version -> devices that drift, by the whole fleet's evidence, and that no open episode has; strongest first."""
     taken = {(key, window) for one in seen.episodes for key, window in one.members.items()}
     full = {one.version for one in seen.episodes if one.is_full}
     found = {}
     for version in sorted({device.version for device in seen.devices if device.episode} - set(seen.gone) - full):
         ours = _reporting(seen, version, patience, now)
-        named = survey([_watched(one, seen.sites) for one in ours.values()], patience=patience.false_alarm_every).devices
+        named = survey(
+            [_watched(one, seen.sites) for one in ours.values()], patience=patience.false_alarm_every
+        ).devices
         drifting = [ours[key] for key in named if ours[key].episode]
         if new := [device for device in drifting if (device.key, device.episode) not in taken]:
             found[version] = new
@@ -90,7 +92,7 @@ def decide(seen: Seen, patience: Patience, now: datetime) -> list[Episode]:
 def follow(episode: Episode, patience: Patience, now: datetime) -> Episode | None:
     """The next step of an episode that needs no look at devices; None if it stays as it is.
 
-    Whatever is to be said is first written down as to be said (telling, ending), then said, then written down as said: a
+    What is to be said is first written down as to be said (telling, ending), then said, then written down as said: a
     crash at any point says it once more under the same name, and nothing is decided about the episode in between.
     """
     if not episode.noted:
@@ -156,10 +158,7 @@ def _widened(
     members = {**episode.members, **{device.key: device.episode for device in joined}}
     part = {key: device for key, device in ours.items() if members.get(key) == device.episode}
     picture = survey(
-        [
-            _watched(device if key in part else replace(device, log_evidence=0.0), sites)
-            for key, device in ours.items()
-        ],
+        [_watched(device if key in part else replace(device, log_evidence=0.0), sites) for key, device in ours.items()],
         patience=patience.false_alarm_every,
     )
     kept = dict(sorted(members.items())[:MOST_MEMBERS])

@@ -1,5 +1,7 @@
 """Look at a whole loop's devices, and carry episodes of drift on. Every step may happen twice."""
 
+import logging
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -7,12 +9,14 @@ from functions.drift import records
 from functions.drift.decide import CALM_WINDOWS
 from functions.drift.episodes import Patience, Seen, decide, follow, joining
 from functions.drift.records import ENDING, EPISODES, TELLING, Device, Episode
+from functions.errors import LoopError
 from functions.events import DriftDetected, DriftResolved
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import Rows
 from functions.wiring import Cloud
 
+log = logging.getLogger("refluent.drift")
 MOST_TOLD = 1_000  # devices that an event names
 MOST_LINKED = 100  # devices that a decision in the journal is linked to
 STEPS = 6  # of one episode in one turn: opened, noted, telling, told
@@ -22,7 +26,7 @@ TAKEN_BACK = ("rolling back", "rolled back")  # states of a version, as function
 def judge(here: Cloud, loop: Loop, now: datetime) -> None:
     """Open, widen, tell and end the loop's episodes, as its devices' rows and its versions say now.
 
-    Episodes are read before devices, and an episode's number is made by inserting it: so of two turns at once, one opens.
+    Episodes are read before devices, and an episode's number is taken by inserting it: of two turns at once, one opens.
 
     Raises:
         Transient: The hub did not say where devices are, and nothing was opened or widened; the next turn asks again.
@@ -38,10 +42,19 @@ def judge(here: Cloud, loop: Loop, now: datetime) -> None:
     for _ in range(STEPS):
         steps = [(one, then) for one in episodes(here.rows, loop) if (then := follow(one, patience, now))]
         for before, then in steps:
-            _say(here, loop, before, now=now)
+            _say(here, loop, before, now=here.now())  # a moment later, so that the journal is read in this order
             _keep(here.rows, loop, [then])
         if not steps:
             return
+
+
+def judge_alarmed(here: Cloud, loops: Iterable[str], now: datetime) -> None:
+    """Judge loops in which some device has just raised an alarm; what fails is left to the timer, which looks anyway."""
+    for name in sorted(loops):
+        try:
+            judge(here, here.settings.loops[name], now)
+        except LoopError as problem:  # the messages are counted: their redelivery would not bring the judgement back
+            log.warning("the drift of loop %s is judged by the timer: %s", name, problem)
 
 
 def patience_of(loop: Loop) -> Patience:

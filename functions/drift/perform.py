@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 
 import msgspec
 
@@ -17,7 +16,6 @@ from functions.drift.view import columns
 from functions.drift.window import MessageKey
 from functions.envelope import Telemetry, TelemetryReceived
 from functions.errors import Ignored, Poison, Transient
-from functions.events import DriftDetected
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.model_folder import CONTAINER
@@ -60,8 +58,11 @@ def look(here: Cloud, received: TelemetryReceived) -> Window:
     return Window(loop, key, _sketch(received.sketch, _profile(here, key), key), told)
 
 
-def count(here: Cloud, windows: Iterable[Window], now: datetime) -> None:
+def count(here: Cloud, windows: Iterable[Window], now: datetime) -> set[str]:
     """Fold windows into their devices' states: one compare-and-swap a device.
+
+    Returns:
+        Loops in which a drift of some device has begun.
 
     Raises:
         Transient: Another owner kept changing the same device.
@@ -69,13 +70,15 @@ def count(here: Cloud, windows: Iterable[Window], now: datetime) -> None:
     by_device: Mapping[tuple[str, str], list[Window]] = defaultdict(list)
     for window in windows:
         by_device[window.loop.name, window.key.device].append(window)
+    alarmed = set[str]()
     for (_, device), theirs in by_device.items():
-        if not any(_fold(here, device, theirs, now) for _ in range(TRIES)):
+        if not any(_fold(here, device, theirs, now, alarmed) for _ in range(TRIES)):
             why, fix = f"its row changed {TRIES} times meanwhile", "wait for the redelivery"
             raise Transient(f"device {device} could not be counted", why=why, fix=fix)
+    return alarmed
 
 
-def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> bool:
+def _fold(here: Cloud, device: str, windows: list[Window], now: datetime, alarmed: set[str]) -> bool:
     loop = windows[0].loop
     stored = here.rows.get(DEVICES, loop.name, device)
     state = _state(stored) if stored else None
@@ -85,7 +88,8 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime) -> boo
         profile = window.sketch.profile
         after, verdict = decide(state, window.sketch, window.key, profile=profile, settings=_watched(loop))
         if isinstance(verdict, Drifted) and verdict.is_news:
-            _tell(here, loop, window.key, verdict, now=now)  # before the state is kept: told twice beats never told
+            _note(here, loop, window.key, verdict, now=now)  # before the state is kept: noted twice beats never noted
+            alarmed.add(loop.name)
         if after is not state:
             state, decision, seen = after, verdict, columns(seen, verdict, after)
             uses = {**uses, window.key.version: _used(uses.get(window.key.version), window, verdict, after)}
@@ -118,15 +122,10 @@ def _used(use: field.Use | None, window: Window, verdict: Decision, state: Devic
     return msgspec.structs.replace(after, drift=drift if state.episode else "")
 
 
-def _tell(here: Cloud, loop: Loop, key: MessageKey, drift: Drifted, *, now: datetime) -> None:
+def _note(here: Cloud, loop: Loop, key: MessageKey, drift: Drifted, *, now: datetime) -> None:
+    """One device's first alarm; whether it is told to the world is for the episode, see judge.py."""
     device = key.device.split("/", maxsplit=1)[0]
-    explanation = drift.explanation
-    event = DriftDetected(
-        loop=loop.name, device=device, version=key.version, feature=drift.feature, explanation=explanation, at=now
-    )
-    episode = f"{loop.name}\n{key.device}\n{key.version}\n{key.profile}\n{drift.episode}"
-    here.announcer.announce(event, subject=device, id=sha256(episode.encode()).hexdigest()[:32])
-    reason = f"{explanation} (running {loop.name}:{key.version})"
+    reason = f"{drift.explanation} (running {loop.name}:{key.version})"
     record(here.rows, Entry(now, loop.name, "drift", device, "Drifted", reason, (f"{loop.name}:{key.version}",)))
 
 

@@ -146,6 +146,7 @@ class Episode:
         return {
             **{name: getattr(self, name) for name in _TEXTS},
             **told,
+            "scope": self.scope,
             "members": zlib.compress(json.dumps(dict(self.members), sort_keys=True, separators=(",", ":")).encode()),
             "count": len(self.members),
             "rising": self.rising,
@@ -168,7 +169,7 @@ class Episode:
 
 
 _TEXTS = (
-    "version", "state", "scope", "device", "feature", "explanation", "change", "reason", "harm", "harm_reason",
+    "version", "state", "device", "feature", "explanation", "change", "reason", "harm", "harm_reason",
 )  # columns that are text  # fmt: skip
 
 

@@ -1,10 +1,11 @@
-"""Device telemetry in, drift out."""
+"""Device telemetry in, episodes of drift out."""
 
 import typing
 
 import azure.functions as func
 
 from functions.envelope import read_device_event, read_telemetry
+from functions.loops import each
 from functions.quarantine import acknowledging
 from functions.wiring import cloud
 
@@ -24,21 +25,33 @@ blueprint = func.Blueprint()
 )
 def score_drift_on_telemetry(messages: typing.List[func.EventHubEvent]) -> None:  # noqa: UP006  # list[...] fails to load
     """Count a batch of windows, each once; whatever is wrong with one, its neighbours are counted."""
-    from functions.drift.perform import count, look  # noqa: PLC0415 - numpy: a tenth of the start, for telemetry alone
+    from functions.drift.judge import judge_alarmed  # noqa: PLC0415 - numpy: a tenth of the start, for telemetry alone
+    from functions.drift.perform import count, look  # noqa: PLC0415 - likewise
 
     here, windows = cloud(), []
     for message in messages:
         with acknowledging(here, "score_drift_on_telemetry", message):
             windows.append(look(here, read_telemetry(message)))
-    count(here, windows, here.now())
+    judge_alarmed(here, count(here, windows, here.now()), here.now())
 
 
 @blueprint.event_grid_trigger(arg_name="message")
 def score_drift_on_device_event(message: func.EventGridEvent) -> None:
     """Count one window that came by Event Grid: the same as above in another envelope."""
+    from functions.drift.judge import judge_alarmed  # noqa: PLC0415 - see above
     from functions.drift.perform import count, look  # noqa: PLC0415 - see above
 
     here = cloud()
     with acknowledging(here, "score_drift_on_device_event", message):
         received = read_device_event(message, here.settings)
-        count(here, [look(here, received)], here.now())
+        judge_alarmed(here, count(here, [look(here, received)], here.now()), here.now())
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule="%LOOP_SCHEDULE%")
+def judge_drift_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
+    """Re-read what every device of every loop shows; open, widen, tell and end episodes of drift."""
+    from functions.drift.judge import judge  # noqa: PLC0415 - see above
+
+    here = cloud()
+    now = here.now()
+    each(here.settings.loops, lambda loop: judge(here, loop, now))

@@ -1,11 +1,13 @@
 """What a device's row says in plain columns beside its state: all that the fleet's view of drift reads."""
 
+from math import log
 from typing import Final
 
-from functions.drift.decide import Decision, Drifted, Steady
+from functions.drift.decide import CALM_WINDOWS, Decision, Drifted, Steady
 from functions.drift.state import DeviceState
 from functions.ports import Row
 
+_AGAIN: Final = log(2 * CALM_WINDOWS * (CALM_WINDOWS + 1))  # what one more alarm of a drift has to prove first
 NOTHING: Final[Row] = {
     "episode": 0,  # window of the drift's first alarm; 0 for no drift
     "feature": "",
@@ -15,7 +17,7 @@ NOTHING: Final[Row] = {
     "after": 0.0,
     "since": 0,
     "log_evidence": 0.0,  # of the newest window
-    "log_peak": 0.0,  # the largest since the drift's first alarm
+    "log_peak": 0.0,  # all that was gathered since the drift's first alarm
     "explanation": "",
 }
 
@@ -35,12 +37,21 @@ def columns(known: Row, verdict: Decision, state: DeviceState) -> Row:
     match verdict:
         case Drifted():
             told = {name: getattr(verdict, name) for name in NOTHING if name != "log_peak"}
-            peak = max(float(str(kept["log_peak"])), verdict.log_evidence)
-            return {**kept, **told, "log_peak": peak}
+            return {**kept, **told, "log_peak": gathered(float(str(kept["log_peak"])), verdict.log_evidence)}
         case Steady(log_evidence=strength):
-            return {**kept, "log_evidence": strength, "log_peak": _peak(kept, strength)}
+            return {**kept, "log_evidence": strength}
     return kept
 
 
-def _peak(kept: Row, strength: float) -> float:
-    return max(float(str(kept["log_peak"])), strength) if kept["episode"] else 0.0
+def gathered(before: float, alarm: float) -> float:
+    """Logarithm of a drift's evidence with one more alarm, whose evidence began anew at the one before.
+
+    With M the evidence of the alarm and g <= 24 the windows since the one before, M / (g (g + 1)) is no more than an
+    e-process that weighs its starts by 1 / (s (s + 1)); half of what is known is put on it, half is kept: what was
+    known times M / 2g(g + 1) is an e-detector like the first alarm's, at any stopping time.
+
+    Args:
+        before: Of the alarms before; 0 at a drift's first.
+        alarm: Of this alarm.
+    """
+    return max(before, before + alarm - _AGAIN) if before else alarm

@@ -256,8 +256,12 @@ def test_a_drift_is_announced_once_with_its_feature_and_its_reason(here: FakeClo
     assert isinstance(drift, DriftDetected)
     assert (drift.loop, drift.device, drift.version, drift.feature) == ("flight-delays", "lga", "1", "temp")
     assert drift.explanation.startswith("temp, share above")
-    (entry,) = entries(here.rows, ["flight-delays"])
-    assert (entry.decision, entry.subject, entry.links) == ("Drifted", "lga", ("flight-delays:1",))
+    first, *others = entries(here.rows, ["flight-delays"])
+    assert (first.decision, first.subject, first.links) == ("Drifted", "lga", ("flight-delays:1",))
+    assert [(entry.decision, entry.subject) for entry in others] == [
+        ("Open", "flight-delays~1"),
+        ("Tell", "flight-delays~1"),
+    ]
 
 
 def test_a_drift_stays_in_the_row_s_columns_whatever_follows_in_the_batch(here: FakeCloud) -> None:
