@@ -16,7 +16,7 @@ class Patience:
     """What of a loop's settings concerns episodes.
 
     Attributes:
-        false_alarm_every: Windows, A: of the devices named, the share named wrongly is at most the windows waited over A.
+        false_alarm_every: Windows, A: of the devices named, the share named wrongly is at most windows waited over A.
         tell_after: How long an episode waits for further devices before it is told.
         silent_after: A device that says nothing for longer drifts no more.
     """

@@ -49,7 +49,7 @@ def judge(here: Cloud, loop: Loop, now: datetime) -> None:
 
 
 def judge_alarmed(here: Cloud, loops: Iterable[str], now: datetime) -> None:
-    """Judge loops in which some device has just raised an alarm; what fails is left to the timer, which looks anyway."""
+    """Judge loops in which a device has just raised an alarm; what fails is left to the timer, which looks anyway."""
     for name in sorted(loops):
         try:
             judge(here, here.settings.loops[name], now)

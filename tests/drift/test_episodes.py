@@ -11,7 +11,7 @@ from functions.drift.trigger import judge_drift_on_timer, score_drift_on_telemet
 from functions.errors import Throttled
 from functions.events import DriftDetected, DriftResolved, Event
 from functions.journal import entries
-from functions.ports import Row, Stored
+from functions.ports import Row, Stored, Value
 from functions.wiring import using
 from tests.drift.test_trigger import PROFILE, WINDOW, routed, sketch_of, told, warm_windows
 from tests.fakes.cloud import FakeAnnouncer, FakeCloud, FakeFleet, FakeRows
@@ -37,7 +37,7 @@ class Town(FakeCloud):
         for stored in list(self.rows.find("devices", LOOP)):
             self.put(stored.key.partition("/")[0])
 
-    def put(self, device: str, **columns: object) -> None:
+    def put(self, device: str, **columns: Value) -> None:
         """What a device's row shows from now on."""
         calm: Row = {"version": "1", "episode": 0, "feature": "", "rising": False, "log_evidence": 0.2, "log_peak": 0.0}
         calm = {**calm, "explanation": "", "reason": "", "decision": "Steady"}
@@ -45,15 +45,15 @@ class Town(FakeCloud):
         known = self.rows.tables.get(("devices", LOOP), {}).get(key)
         row = {**(known.row if known else calm), "at": self.time, **columns}
         if known is None:
-            self.rows.insert("devices", LOOP, key, row=row)  # type: ignore[arg-type] # a test's values
+            self.rows.insert("devices", LOOP, key, row=row)
         else:
-            self.rows.change("devices", LOOP, keys=[key], values=row)  # type: ignore[arg-type] # likewise
+            self.rows.change("devices", LOOP, keys=[key], values=row)
 
     def drift(self, *devices: str, episode: int = 7, feature: str = "temp", evidence: float = SURE) -> None:
         """Devices whose detector raised an alarm."""
         for device in devices:
             shares = f"{feature}, share above 39.04: 49 % → 100 %, since window {episode - 1}"
-            more = {"log_peak": evidence, "log_evidence": evidence, "rising": True, "explanation": shares}
+            more: Row = {"log_peak": evidence, "log_evidence": evidence, "rising": True, "explanation": shares}
             self.put(device, episode=episode, feature=feature, **more)
 
     def calm(self, *devices: str) -> None:
@@ -62,7 +62,7 @@ class Town(FakeCloud):
 
     def turn(self) -> None:
         with using(self):
-            judge_drift_on_timer(None)  # type: ignore[arg-type] # the host's timer
+            judge_drift_on_timer(None)
 
     @property
     def told(self) -> list[Event]:
