@@ -40,6 +40,7 @@ if ! cmp -s package-lock.json node_modules/.installed-lock; then
   cp package-lock.json node_modules/.installed-lock
 fi &
 azurite=$!
+.venv/bin/python -c "import matplotlib.font_manager" >/dev/null 2>&1 || true # it lists the fonts once
 .venv/bin/python -m compileall -q -j 0 .venv/lib functions sketch edge training laptop >/dev/null 2>&1 || true
 wait $azurite
 touch .venv/.ready

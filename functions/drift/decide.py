@@ -174,7 +174,7 @@ def _left_out(channels: Channels) -> str:
 
 def _calm(state: DeviceState, finding: Finding, *, window: int, settings: DriftSettings) -> tuple[DeviceState, Steady]:
     strength = f"evidence {exp(finding.log_evidence):.3g} of {settings.false_alarm_every:.3g}"
-    notable = f"most notable {_explain(finding)} ({strength})"
+    notable = f"most notable {explain(finding)} ({strength})"
     if state.last_alarm is None:
         return state, Steady(f"window {window}: within tolerance; {notable}", finding.log_evidence)
     if window - state.last_alarm < CALM_WINDOWS:
@@ -186,7 +186,7 @@ def _calm(state: DeviceState, finding: Finding, *, window: int, settings: DriftS
 
 def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[DeviceState, Drifted]:
     episode = state.episode or window
-    explanation = _explain(finding)
+    explanation = explain(finding)
     told = "" if episode == window else f"; the drift of window {episode} goes on"
     drifted = Drifted(
         reason=f"{explanation}{told}",
@@ -204,9 +204,16 @@ def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[Device
     return replace(state, evidence=state.evidence.forgiven(), episode=episode, last_alarm=window), drifted
 
 
-def _explain(finding: Finding) -> str:
+def explain(finding: Finding, *, since: str = "") -> str:
+    """A finding in words.
+
+    Args:
+        finding: What the detector found.
+        since: What its first window is called; its number unless given.
+    """
     before, after = _percent(finding.before), _percent(finding.after)
-    return f"{finding.feature}, {finding.words}: {before} → {after}, since window {finding.since}"
+    since = since or f"window {finding.since}"
+    return f"{finding.feature}, {finding.words}: {before} → {after}, since {since}"
 
 
 def _percent(share: float) -> str:

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from functions.journal import Entry, entries
 from functions.operator.approve import approve
+from functions.operator.drift.command import drift
 from functions.operator.pin import pin, unpin
 from functions.operator.plan import deploy, plan
 from functions.operator.status import readable, status, why
@@ -61,6 +62,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 app.command("train")(train)
 app.command("approve")(approve)
+app.command("drift")(drift)
 app.command("pin")(pin)
 app.command("unpin")(unpin)
 

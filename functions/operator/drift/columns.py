@@ -1,0 +1,241 @@
+"""Which columns of two files are compared, and a batch of either file as the profile takes it."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from functions.errors import Refused
+from functions.operator.drift.kinds import LeftOut, Reading, infer, numbers_of, times_of, values_of
+from functions.operator.drift.source import Source
+from sketch.features import Column as Values
+
+SAMPLE_ROWS = 200_000
+CALENDAR = ("hour", "weekday", "month")  # contexts that a time has
+_DAY = 86_400_000_000
+
+type Times = NDArray[np.datetime64]
+type Progress = Callable[[Source], AbstractContextManager[Callable[[float], None]]]
+type Found = dict[str, Reading | LeftOut]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked for; an empty name or list leaves it to the files.
+
+    Attributes:
+        columns: Only these are compared.
+        ignored: These are not.
+        contexts: Columns, or parts of the time, for whose values the reference is kept apart.
+        score: Column with a model's answers.
+        time: Column that tells when a row was.
+        window: How the current file is cut; see `windows.length`.
+    """
+
+    columns: Sequence[str] = ()
+    ignored: Sequence[str] = ()
+    contexts: Sequence[str] = ()
+    score: str = ""
+    time: str = ""
+    window: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What of the files is compared, and how it is read.
+
+    Attributes:
+        features: The columns that are compared.
+        contexts: Names of the contexts; a name of `CALENDAR` that is no column is a part of the time.
+        others: Readings of the contexts that are columns.
+        score: Column with a model's answers; empty for none.
+        time: Column that tells when a row was; empty for none.
+        left_out: What is not compared.
+    """
+
+    features: tuple[Reading, ...]
+    contexts: tuple[str, ...]
+    others: tuple[Reading, ...]
+    score: str
+    time: str
+    left_out: tuple[LeftOut, ...]
+
+    def read(self, batch: pa.RecordBatch) -> "Batch":
+        """One batch of either file; a column that it does not have is missing in every row."""
+        rows = batch.num_rows
+        values: dict[str, Values] = {}
+        for reading in (*self.features, *self.others):
+            values[reading.name] = values_of(_array(batch, reading.name), reading)
+        times = (
+            times_of(_array(batch, self.time))
+            if self.time
+            else np.full(rows, np.datetime64("NaT", "us"), "datetime64[us]")
+        )
+        for name in set(self.contexts) - values.keys():
+            values[name] = _part(times, name)
+        scores = numbers_of(_array(batch, self.score)) if self.score else np.zeros(rows)
+        return Batch(values, scores, times)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows as a profile counts them.
+
+    Attributes:
+        columns: Values per feature and context, each of shape (rows,).
+        scores: A model's answers, shape (rows,); zeros when there are none.
+        times: When each row was, shape (rows,).
+    """
+
+    columns: dict[str, Values]
+    scores: NDArray[np.float64]
+    times: Times
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def part(self, first: int, last: int) -> "Batch":
+        """Some rows in a row."""
+        columns = {name: values[first:last] for name, values in self.columns.items()}
+        return Batch(columns, self.scores[first:last], self.times[first:last])
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Batch":
+        """The rows that are chosen."""
+        places = np.flatnonzero(chosen)
+        columns: dict[str, Values] = {
+            name: [values[place] for place in places.tolist()]
+            if isinstance(values, list)
+            else np.asarray(values)[places]
+            for name, values in self.columns.items()
+        }
+        return Batch(columns, self.scores[places], self.times[places])
+
+
+def _array(batch: pa.RecordBatch, name: str) -> pa.Array:
+    place = batch.schema.get_field_index(name)
+    return batch.column(place) if place >= 0 else pa.nulls(batch.num_rows)
+
+
+def _part(times: Times, name: str) -> NDArray[np.float64]:
+    micros, known = times.astype(np.int64), ~np.isnat(times)
+    days = micros // _DAY
+    part = {
+        "hour": micros % _DAY // 3_600_000_000,
+        "weekday": (days + 3) % 7 + 1,  # 1970 began on a Thursday; Monday is 1
+        "month": times.astype("datetime64[M]").astype(np.int64) % 12 + 1,
+    }[name]
+    return np.where(known, part, np.nan)
+
+
+def sampled(source: Source, progress: Progress) -> tuple[pa.Table, bool]:
+    """Rows spread over the whole file, in their order: every one, second, fourth, …; at most 200,000.
+
+    Returns:
+        The rows, and whether they are all.
+
+    Raises:
+        Refused: There is none.
+    """
+    parts, step, seen, kept = list[pa.RecordBatch](), 1, 0, 0
+    with progress(source) as told:
+        for batch, done in source.batches():
+            part = batch.take(pa.array(np.arange(-seen % step, batch.num_rows, step)))
+            parts.append(part)
+            seen, kept = seen + batch.num_rows, kept + part.num_rows
+            while kept > SAMPLE_ROWS:
+                step *= 2
+                whole = pa.Table.from_batches(parts)
+                parts = whole.take(pa.array(np.arange(0, kept, 2))).combine_chunks().to_batches()
+                kept = sum(part.num_rows for part in parts)
+            told(done)
+    if not kept:
+        raise Refused(
+            f"{source.path} has no rows", why="there is nothing below its header", fix="give a file with rows"
+        )
+    return pa.Table.from_batches(parts), step == 1
+
+
+def choose(reference: Source, sample: pa.Table, current: Source, wish: Wish) -> Columns:
+    """Decide what is compared: what both files have, but for ids, nested values, times and contexts.
+
+    Raises:
+        Refused: A column that was asked for is not there or is of another kind; or nothing is left to compare.
+    """
+    for name in (*wish.columns, *wish.ignored, wish.score, wish.time):
+        _check(name, reference, current)
+    found = {name: infer(name, sample[name]) for name in sample.column_names}
+    time = _time(found, wish)
+    contexts = [name for name in wish.contexts if not (name in CALENDAR and name not in found and time)]
+    for name in contexts:
+        _check(name, reference, current)
+    others = tuple(_context(found[name], sample, name) for name in contexts)
+    aside = {*wish.contexts, *wish.ignored, wish.score, time}
+    features, left_out = _features(found, current, wish, aside)
+    if not features:
+        told = "; ".join(f"{one.name}: {one.reason}" for one in left_out[:5]) or "no column is asked for"
+        why = f"of {len(found)} columns none is left ({told})"
+        raise Refused(
+            f"{reference.path} and {current.path} cannot be compared", why=why, fix="name columns with --column"
+        )
+    return Columns(tuple(features), tuple(wish.contexts), others, wish.score, time, tuple(left_out))
+
+
+def _check(name: str, reference: Source, current: Source) -> None:
+    for source in (reference, current):
+        if name and name not in source.names:
+            why = f"its columns are {', '.join(source.names)[:300]}"
+            raise Refused(f"{source.path} has no column {name!r}", why=why, fix="spell it as the file does")
+
+
+def _time(found: Found, wish: Wish) -> str:
+    known = [name for name, one in found.items() if isinstance(one, Reading) and one.kind == "time"]
+    asked = (wish.window and not wish.window.isdigit()) or any(
+        name in CALENDAR and name not in found for name in wish.contexts
+    )
+    if wish.time:
+        if wish.time not in known:
+            why, fix = f"times are in {', '.join(known) or 'no column'}", "give ISO times, such as 2013-02-18 08:00"
+            raise Refused(f"column {wish.time!r} holds no times", why=why, fix=fix)
+        return wish.time
+    if asked and not known:
+        why, fix = "no column of the reference holds ISO times", "give --window a number of rows, or add such a column"
+        raise Refused("windows of time need a column that tells the time", why=why, fix=fix)
+    return known[0] if asked else ""
+
+
+def _context(found: Reading | LeftOut, sample: pa.Table, name: str) -> Reading:
+    if isinstance(found, LeftOut) or found.kind == "time":
+        why = found.reason if isinstance(found, LeftOut) else "it holds times"
+        raise Refused(
+            f"column {name!r} is no context", why=why, fix="name a category or whole numbers, such as an hour"
+        )
+    if found.kind == "number":
+        values = np.concatenate([values_of(chunk, found) for chunk in sample[name].chunks])
+        known = values[np.isfinite(values)]
+        if (known != np.floor(known)).any():
+            why = f"it holds numbers that are not whole, such as {known[known != np.floor(known)][0]:g}"
+            raise Refused(f"column {name!r} is no context", why=why, fix="name a category or whole numbers")
+    return found
+
+
+def _features(found: Found, current: Source, wish: Wish, aside: set[str]) -> tuple[list[Reading], list[LeftOut]]:
+    features, left_out = list[Reading](), list[LeftOut]()
+    for name, one in found.items():
+        if (wish.columns and name not in wish.columns) or name in aside:
+            continue
+        if name not in current.names:
+            left_out.append(LeftOut(name, "only the reference has it"))
+        elif isinstance(one, LeftOut):
+            if wish.columns and one.asked:
+                features.append(one.asked)
+            else:
+                left_out.append(one)
+        elif one.kind == "time":
+            left_out.append(LeftOut(name, "it holds times"))
+        else:
+            features.append(one)
+    left_out += [LeftOut(name, "only the current file has it") for name in current.names if name not in found]
+    return features, left_out

@@ -1,0 +1,205 @@
+"""Two files in, a verdict out: the reference's profile, the current file's windows, and the loop's own detector."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations
+from math import exp, log
+from operator import add
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from functions.drift.channels import Channels, channels_of
+from functions.drift.decide import explain
+from functions.drift.detector import Evidence, score
+from functions.drift.policy import DriftSettings
+from functions.errors import Refused
+from functions.operator.drift.columns import Batch, Columns, Progress, Wish, choose, sampled
+from functions.operator.drift.kinds import LeftOut
+from functions.operator.drift.ranking import Distances, ranked
+from functions.operator.drift.source import Source
+from functions.operator.drift.windows import Window, cut, length
+from sketch.features import Column
+from sketch.profile import Kind, Pair, Profile
+
+MOST_PAIRS = 5
+_RELATED = 0.3  # A weaker correlation is not watched by itself.
+_RELATED_ROWS = 20_000
+_FEWEST_WINDOWS = 2  # The first one is what a bet is learned from.
+_LARGEST = 1e300
+_SILENT = "the reference is too small to tell anything"
+
+type Verdict = Literal["drift", "steady", "too few"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One window, judged.
+
+    Attributes:
+        label: What it is called.
+        rows: Its rows.
+        log_evidence: Logarithm of the evidence after it.
+        alarm: Whether that reaches the threshold; the evidence then begins anew.
+        explanation: What speaks loudest, such as "temp, share above 50: 12 % → 61 %, since window 3".
+        feature: What that is about.
+    """
+
+    label: str
+    rows: int
+    log_evidence: float
+    alarm: bool
+    explanation: str
+    feature: str
+
+    @property
+    def evidence(self) -> float:
+        """The evidence after it, at most 1e300."""
+        return min(exp(min(self.log_evidence, log(_LARGEST))), _LARGEST)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What two files have to do with each other.
+
+    Attributes:
+        profile: Of the reference.
+        counts: Rows of the current file per cell of the profile, shape (cells,).
+        rows: Rows of the current file that lie in some window.
+        windows: Its windows.
+        features: How far each feature lies from the reference.
+        left_out: Columns that were not compared.
+        notes: What a reader should know.
+        threshold: Evidence from which on it is drift.
+    """
+
+    profile: Profile
+    counts: NDArray[np.int64]
+    rows: int
+    windows: Sequence[Judged]
+    features: Sequence[Distances]
+    left_out: Sequence[LeftOut]
+    notes: Sequence[str]
+    threshold: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the current file has drifted from the reference, as far as the windows tell."""
+        if any(window.alarm for window in self.windows):
+            return "drift"
+        return "too few" if len(self.windows) < _FEWEST_WINDOWS else "steady"
+
+    @property
+    def first(self) -> Judged | None:
+        """The window of the first alarm."""
+        return next((window for window in self.windows if window.alarm), None)
+
+
+def compare(
+    reference: Source, current: Source, wish: Wish, *, settings: DriftSettings, progress: Progress
+) -> Comparison:
+    """Judge the current file by the reference.
+
+    Args:
+        reference: What is usual.
+        current: What is asked about.
+        wish: What a person asked for.
+        settings: Of the detector; its features and contexts are the wish's.
+        progress: Gets told what is read, and gives what is told the share done.
+
+    Raises:
+        Refused: A file is no table, or nothing in it can be compared.
+    """
+    wanted = length(wish.window)
+    sample, is_whole = sampled(reference, progress)
+    columns = choose(reference, sample, current, wish)
+    profile = _profile(reference, sample, columns, progress=None if is_whole else progress)
+    channels = channels_of(profile, settings)
+    counts, rows, windows = np.zeros(len(profile.counts), np.int64), 0, list[Judged]()
+    for part, judged in _judged(cut(_read(current, columns, progress), profile, wanted), channels, settings):
+        counts, rows, windows = counts + part.counts, rows + part.rows, [*windows, judged]
+    if not rows:
+        why = "no row lies in a window" if columns.time else "there is nothing below its header"
+        raise Refused(
+            f"{current.path} has no rows to compare", why=why, fix="give a file with rows, and times if asked"
+        )
+    return Comparison(
+        profile=profile,
+        counts=counts,
+        rows=rows,
+        windows=windows,
+        features=ranked(profile, counts, scores=settings.scores),
+        left_out=columns.left_out,
+        notes=[*reference.notes, *current.notes, *(one.note for one in columns.features if one.note)],
+        threshold=settings.false_alarm_every,
+    )
+
+
+def _profile(reference: Source, sample: pa.Table, columns: Columns, *, progress: Progress | None) -> Profile:
+    """Of the sample where that is the whole file; else the sample chooses the grids, and every row is counted."""
+    first = columns.read(sample.combine_chunks().to_batches()[0])
+    kinds: dict[str, Kind] = {one.name: "category" if one.kind == "category" else "number" for one in columns.features}
+    pairs = _pairs(first.columns, kinds)
+    draft = Profile.draft(first.columns, kinds=kinds, scores=first.scores, pairs=pairs, contexts=columns.contexts)
+    if progress is None:
+        return draft.counted(draft.tally(first.columns, first.scores))
+    tallies = (draft.tally(batch.columns, batch.scores) for batch in _read(reference, columns, progress))
+    return draft.counted(reduce(add, tallies))
+
+
+def _pairs(columns: Mapping[str, Column], kinds: Mapping[str, Kind]) -> list[Pair]:
+    """The few pairs of numbers that are most closely related: what is watched together."""
+    names = [name for name, kind in kinds.items() if kind == "number"]
+    known = {name: np.asarray(columns[name], np.float64)[:_RELATED_ROWS] for name in names}
+    ranks = {
+        name: _ranks(values)
+        for name, values in known.items()
+        if np.nanmin(values, initial=np.inf) < np.nanmax(values, initial=-np.inf)
+    }
+    if len(ranks) < 2:  # noqa: PLR2004 - a pair has two
+        return []
+    names, matrix = list(ranks), np.abs(np.corrcoef(np.stack(list(ranks.values()))))
+    found = [(matrix[one, other], names[one], names[other]) for one, other in combinations(range(len(names)), 2)]
+    return [
+        (left, right) for closeness, left, right in sorted(found, reverse=True)[:MOST_PAIRS] if closeness >= _RELATED
+    ]
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mid-ranks, the middle where a value is missing."""
+    known = np.sort(values[~np.isnan(values)])
+    ranks = (np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")) / 2
+    return np.where(np.isnan(values), len(known) / 2, ranks)
+
+
+def _read(source: Source, columns: Columns, progress: Progress) -> Iterator[Batch]:
+    with progress(source) as told:
+        for batch, done in source.batches():
+            yield columns.read(batch)
+            told(done)
+
+
+def _judged(windows: Iterator[Window], channels: Channels, settings: DriftSettings) -> Iterator[tuple[Window, Judged]]:
+    evidence = Evidence.none(len(channels.shares))
+    labels = list[str]()
+    for window in windows:
+        labels.append(window.label)
+        evidence, finding = score(evidence, window.counts, channels)
+        log_evidence = finding.log_evidence if finding else -np.inf
+        alarm = log_evidence >= log(settings.false_alarm_every)
+        if alarm:
+            evidence = evidence.forgiven()
+        yield (
+            window,
+            Judged(
+                label=window.label,
+                rows=window.rows,
+                log_evidence=log_evidence,
+                alarm=alarm,
+                explanation=explain(finding, since=labels[finding.since - 1]) if finding else _SILENT,
+                feature=finding.feature if finding else "",
+            ),
+        )

@@ -1,0 +1,277 @@
+"""`refluent drift` on files as strangers have them: what it finds, what it leaves out, and how it refuses."""
+
+import bz2
+import gzip
+import json
+import zipfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner, Result
+
+from functions.errors import Refused
+from functions.operator.cli import app
+from functions.operator.drift import columns, windows
+
+SECONDS = np.datetime64("2026-03-01T00:00:00", "s")
+
+
+def rows(seed: int, count: int = 4_000, *, warmer: float = 0.0, late: float = 0.0) -> dict[str, Any]:
+    """Readings of a plant, one a minute: a number, a related one, a category and a time."""
+    rng = np.random.default_rng(seed)
+    temp = rng.normal(20 + warmer, 3, count)
+    return {
+        "at": SECONDS + np.arange(count) * np.timedelta64(60, "s"),
+        "temp": np.where(rng.random(count) < late, np.nan, temp),
+        "dewp": temp - rng.gamma(2, 1, count),
+        "line": rng.choice(["A", "B", "C"], count, p=[0.6, 0.3, 0.1]),
+    }
+
+
+def parquet(path: Path, content: dict[str, Any]) -> Path:
+    pq.write_table(pa.table(content), path)
+    return path
+
+
+def text(path: Path, content: str, encoding: str = "utf-8") -> Path:
+    path.write_text(content, encoding=encoding)
+    return path
+
+
+def csv_of(content: dict[str, Any], delimiter: str = ",") -> str:
+    names = list(content)
+    lines = [delimiter.join(str(value) for value in row) for row in zip(*content.values(), strict=True)]
+    return "\n".join([delimiter.join(names), *lines]) + "\n"
+
+
+def drift(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["drift", *map(str, arguments)], env={"COLUMNS": "200"})
+
+
+def told(*arguments: object) -> dict[str, Any]:
+    result = drift(*arguments, "--json")
+    assert result.exit_code in {0, 3, 4}, result.output
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert found["verdict"] == {0: "steady", 3: "drift", 4: "too few"}[result.exit_code]
+    return found
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return parquet(tmp_path_factory.mktemp("drift") / "usual.parquet", rows(1))
+
+
+def test_the_same_source_is_steady_and_a_warmer_one_has_drifted_in_temperature(usual: Path, tmp_path: Path) -> None:
+    steady = told(usual, parquet(tmp_path / "now.parquet", rows(2)))
+    assert (steady["verdict"], steady["explanation"], steady["since"]) == ("steady", None, None)
+    found = told(usual, parquet(tmp_path / "warm.parquet", rows(3, warmer=3.0)))
+    assert found["feature"] in {"temp", "dewp", "dewp × temp", "temp × dewp"}  # noqa: RUF001 - a multiplication sign
+    assert "→" in found["explanation"]
+    assert found["features"][0]["name"] in {"temp", "dewp"}
+    assert found["features"][0]["deviations"] == pytest.approx(1, abs=0.1)
+
+
+def test_what_is_printed_names_the_drift_its_windows_and_the_ranking(usual: Path, tmp_path: Path) -> None:
+    result = drift(usual, parquet(tmp_path / "gaps.parquet", rows(3, late=0.4)), "--window", 200)
+    assert result.exit_code == 3
+    assert "drift: temp, share missing: 0 % → 4" in result.stdout
+    assert "0.0 → 39.9 %" in result.stdout
+    assert "left out at: it holds times" in result.stdout
+
+
+def test_windows_may_go_by_time_and_are_named_by_it(usual: Path, tmp_path: Path) -> None:
+    content = rows(4, warmer=0.0)
+    content["temp"][2_000:] += 6
+    found = told(usual, parquet(tmp_path / "now.parquet", content), "--window", "6 hours")
+    assert [window["rows"] for window in found["windows"]] == [360] * 11 + [40]
+    assert found["since"] >= "2026-03-02T06:00:00"
+    assert "since 2026-03-02" in found["explanation"]
+
+
+def test_a_large_file_is_sampled_for_its_grids_and_counted_whole(
+    usual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(columns, "SAMPLE_ROWS", 700)
+    found = told(usual, parquet(tmp_path / "now.parquet", rows(2)))
+    assert (found["verdict"], found["reference"]["rows"], found["current"]["rows"]) == ("steady", 4_000, 4_000)
+
+
+WRITERS: dict[str, Callable[[Path, str], object]] = {
+    "plain.csv": lambda path, content: path.write_text(content, encoding="utf-8"),
+    "bom.csv": lambda path, content: path.write_text(content, encoding="utf-8-sig"),
+    "utf16.csv": lambda path, content: path.write_text(content, encoding="utf-16"),
+    "windows.csv": lambda path, content: path.write_bytes(content.replace("\n", "\r\n").encode()),
+    "packed.csv.gz": lambda path, content: path.write_bytes(gzip.compress(content.encode())),
+    "packed.csv.bz2": lambda path, content: path.write_bytes(bz2.compress(content.encode())),
+    "semicolons.csv": lambda path, content: path.write_text(content.replace(",", ";"), encoding="utf-8"),
+    "commas.csv": lambda path, content: path.write_text(content.replace(",", ";").replace(".", ","), encoding="utf-8"),
+    "tabs.tsv": lambda path, content: path.write_text(content.replace(",", "\t"), encoding="utf-8"),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_same_rows_in_any_spelling_are_the_same_rows(usual: Path, tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name, csv_of(rows(1)))
+    found = told(usual, tmp_path / name)
+    assert found["verdict"] == "steady"
+    assert max(one["jensen_shannon"] for one in found["features"]) < 1e-6
+    assert {one["name"] for one in found["features"]} >= {"temp", "dewp", "line"}
+    again = told(tmp_path / name, usual)
+    assert {one["name"]: one["kind"] for one in again["features"]} == {
+        one["name"]: one["kind"] for one in found["features"]
+    }
+
+
+def test_a_zip_archive_of_one_file_is_read_and_one_of_two_is_not(usual: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        archive.writestr("rows.csv", csv_of(rows(1)))
+    assert told(usual, tmp_path / "one.zip")["verdict"] == "steady"
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        archive.writestr("a.csv", "x\n1\n")
+        archive.writestr("b.csv", "x\n1\n")
+    refused = drift(usual, tmp_path / "two.zip").exception
+    assert isinstance(refused, Refused)
+    assert "several files" in refused.why
+
+
+def test_columns_of_every_kind_are_compared_or_left_out_with_the_reason(tmp_path: Path) -> None:
+    count = 300
+    odd = {
+        "id": np.arange(count),
+        "name": [f"{place:032x}" for place in range(count)],
+        "nested": [{"a": 1}] * count,
+        "listed": [[1, 2]] * count,
+        "bytes": [b"x"] * count,
+        "day": [datetime(2026, 3, 1, tzinfo=UTC).date()] * count,
+        "nothing": pa.nulls(count),
+        "all_missing": pa.array([None] * count, pa.float64()),
+        "constant": [7] * count,
+        "flag": [True, False, None] * (count // 3),
+        "price": [Decimal("1.25"), Decimal("2.50"), None] * (count // 3),
+        "coded": pa.array(["x", "y", None] * (count // 3)).dictionary_encode(),
+        "huge": [1e308, -1e308, float("inf")] * (count // 3),
+        "odd $name_": ["1", "2", "three"] * (count // 3),
+        "mine": [1.0] * count,
+    }
+    theirs = {name: values for name, values in odd.items() if name != "mine"} | {"theirs": [1] * count}
+    found = told(
+        parquet(tmp_path / "a.parquet", odd), parquet(tmp_path / "b.parquet", theirs), "--plot", tmp_path / "x.png"
+    )
+    assert found["verdict"] == "steady"
+    reasons = {one["column"]: one["reason"] for one in found["left_out"]}
+    assert reasons.keys() == {"id", "name", "nested", "listed", "bytes", "day", "mine", "theirs"}
+    assert reasons["mine"] == "only the reference has it"
+    assert reasons["theirs"] == "only the current file has it"
+    assert "rises from row to row" in reasons["id"]
+    kinds = {one["name"]: one["kind"] for one in found["features"]}
+    assert kinds["flag"] == kinds["coded"] == kinds["odd $name_"] == "category"
+    assert kinds["price"] == kinds["nothing"] == "number"
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+    asked = told(tmp_path / "a.parquet", tmp_path / "b.parquet", "--column", "id", "--column", "name")
+    assert {one["name"] for one in asked["features"]} == {"id", "name"}
+
+
+def test_text_that_is_mostly_numbers_is_numbers_and_says_so(tmp_path: Path) -> None:
+    values = [f"{place % 50}.5" for place in range(1_000)]
+    mixed = [*values[:-3], "n.n.", "broken", "n.n."]
+    found = told(
+        text(tmp_path / "a.csv", "x\n" + "\n".join(mixed)), text(tmp_path / "b.csv", "x\n" + "\n".join(values))
+    )
+    assert found["features"][0]["kind"] == "number"
+    assert found["notes"] == ["0.3 % of x's values are no numbers, and count as missing"]
+
+
+def test_a_column_that_changed_its_type_has_gone_missing(usual: Path, tmp_path: Path) -> None:
+    found = told(usual, parquet(tmp_path / "now.parquet", {**rows(2), "temp": ["warm"] * 4_000}))
+    temp = next(one for one in found["features"] if one["name"] == "temp")
+    assert (found["verdict"], temp["missing"]) == ("drift", [0.0, 1.0])
+
+
+def test_repeated_and_empty_names_ragged_lines_and_no_header_are_read_and_told(tmp_path: Path) -> None:
+    ragged = "a,a,\n" + "1,2,3\n" * 60 + "1,2\n" + "4,5,6\n" * 60
+    found = told(text(tmp_path / "a.csv", ragged), text(tmp_path / "b.csv", "a,a,\n" + "1,2,3\n4,5,6\n" * 60))
+    assert {one["name"] for one in found["features"]} >= {"a", "a (2)", "column 3"}
+    assert found["notes"] == ["1 lines of a.csv are left out: they have not 3 values"]
+    bare = told(text(tmp_path / "c.csv", "1,2\n" * 50), text(tmp_path / "d.csv", "1,2\n" * 50))
+    assert "c.csv has no header: its columns are called column 1 to column 2" in bare["notes"]
+
+
+@pytest.mark.parametrize("count", [1, 2, 17, 40])
+def test_tiny_files_are_no_drift_and_few_say_so(tmp_path: Path, count: int) -> None:
+    tiny = parquet(tmp_path / "tiny.parquet", rows(1, count))
+    assert told(tiny, tiny)["verdict"] == ("too few" if count < 40 else "steady")
+
+
+BROKEN: dict[str, bytes] = {
+    "empty.csv": b"",
+    "blank.csv": b"\n\n",
+    "header.csv": b"temp,line\n",
+    "cut.parquet": b"PAR1" + b"\0" * 40,
+    "noise.bin": bytes(range(256)) * 20,
+    "cut.csv.gz": gzip.compress(b"temp\n" + b"1\n" * 5_000)[:-20],
+    "sheet.xlsx": b"PK\x03\x04" + b"\0" * 100,
+    "late.csv": b"temp\n" + b"1\n" * 200_000 + b"\xff\xfe\n",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_file_that_is_no_table_is_refused_by_name_with_reason_and_fix(usual: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(BROKEN[name])
+    for arguments in ((usual, tmp_path / name), (tmp_path / name, usual)):
+        refused = drift(*arguments).exception
+        assert isinstance(refused, Refused), refused
+        assert name in refused.what
+        assert refused.why
+        assert refused.fix
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--column", "pressure"), r"no column 'pressure'.*because: its columns are at, temp"),
+        (("--context", "pressure"), r"no column 'pressure'"),
+        (("--context", "temp"), r"'temp' is no context.*not whole"),
+        (("--score", "line2"), r"no column 'line2'"),
+        (("--time", "temp"), r"'temp' holds no times"),
+        (("--window", "3 fortnights"), r"'3 fortnights' is no window"),
+        (("--window", "0 s"), r"'0 s' is no window"),
+        (("--window", "1 s"), r"too many windows"),
+        (("--column", "at"), r"cannot be compared.*at: it holds times"),
+        (("--plot", "/nowhere/x.png"), r"picture /nowhere/x.png cannot be written"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused(
+    usual: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr(windows, "MOST_TIMES", 100)
+    refused = drift(usual, usual, *arguments).exception
+    assert isinstance(refused, Refused), refused
+    with pytest.raises(Refused, match=f"(?s){said}"):
+        raise refused
+
+
+def test_scores_are_watched_when_their_column_is_named(usual: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    reference = parquet(tmp_path / "r.parquet", {**rows(1), "p": rng.beta(2, 5, 4_000)})
+    now = parquet(tmp_path / "n.parquet", {**rows(2), "p": rng.beta(3, 3, 4_000)})
+    found = told(reference, now, "--score", "p")
+    assert (found["feature"], found["features"][0]["name"]) == ("score", "score")
+    assert usual.exists()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_halves_of_one_file_in_any_order_are_steady(tmp_path: Path, seed: int) -> None:
+    content = rows(7, 3_000)
+    order = np.random.default_rng(seed).permutation(3_000)
+    halves = [
+        {name: np.asarray(values)[half] for name, values in content.items()} for half in (order[:1_500], order[1_500:])
+    ]
+    one, other = (parquet(tmp_path / f"{place}.parquet", half) for place, half in enumerate(halves))
+    assert told(one, other)["verdict"] == "steady"
