@@ -105,6 +105,8 @@ var addresses = empty(allowedAddresses) ? [] : map(split(allowedAddresses, ','),
 var throughEventHubs = telemetry == 'eventHubs'
 
 // Names that the code knows too; tests/infra compares them
+var loopSchedule = '0 * * * * *'
+var reconcileSchedule = '0 */15 * * * *'
 var eventHub = 'telemetry'
 var consumerGroup = 'drift'
 var packageContainer = 'app-package'
@@ -379,6 +381,8 @@ module privateEndpoints 'modules/private-endpoints.bicep' = if (privateNetworkin
   }
 }
 
+var telemetryHost = throughEventHubs ? '${names.eventHubs}.servicebus.windows.net' : '${names.hub}.azure-devices.net'
+
 module app 'modules/app.bicep' = {
   scope: group
   params: {
@@ -407,19 +411,19 @@ module app 'modules/app.bicep' = {
       IOTHUB_HOSTNAME: hub.outputs.hostName
       IOTHUB_ID: hub.outputs.id
       LOOPS_FOLDER: 'loops'
-      LOOP_SCHEDULE: '0 * * * * *'
-      RECONCILE_SCHEDULE: '0 */15 * * * *'
+      LOOP_SCHEDULE: loopSchedule
+      RECONCILE_SCHEDULE: reconcileSchedule
       REQUESTS_AT_ONCE: '8'
       AZURE_RESOURCE_MANAGER_ENDPOINT: environment().resourceManager
       PYTHON_ENABLE_OPENTELEMETRY: 'true'
       TELEMETRY_EVENT_HUB: eventHub
       TELEMETRY_CONSUMER_GROUP: consumerGroup
       // Without Event Hubs the function is off; the host reads the setting all the same
-      Telemetry__fullyQualifiedNamespace: throughEventHubs ? '${eventHubs!.outputs.name}.servicebus.windows.net' : hub.outputs.hostName
+      Telemetry__fullyQualifiedNamespace: telemetryHost
       Telemetry__credential: 'managedidentity'
       Telemetry__clientId: identities.outputs.appClientId
-      'AzureWebJobs.score_drift_on_telemetry.Disabled': string(!throughEventHubs)
-      'AzureWebJobs.score_drift_on_device_event.Disabled': string(throughEventHubs)
+      'AzureWebJobs.score_drift_on_telemetry.Disabled': throughEventHubs ? 'false' : 'true'
+      'AzureWebJobs.score_drift_on_device_event.Disabled': throughEventHubs ? 'true' : 'false'
       // A blank setting is a missing one: without a base image no model image is made
       CONTAINER_REGISTRY_ID: empty(modelImageBase) ? '' : registry.outputs.id
       CONTAINER_REGISTRY_LOGIN_SERVER: empty(modelImageBase) ? '' : registry.outputs.loginServer
@@ -495,6 +499,7 @@ output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_LOCATION string = location
 output AZURE_CONTAINER_REGISTRY_ENDPOINT string = registry.outputs.loginServer
 output BUDGET_START string = firstMonth
+output APP_CLIENT_ID string = identities.outputs.appClientId
 output FUNCTION_APP_NAME string = app.outputs.name
 output FUNCTION_APP_URL string = 'https://${app.outputs.hostName}'
 output SIGNING_VAULT_URI string = signingVault.outputs.uri
@@ -511,6 +516,11 @@ output AZUREML_WORKSPACE_ID string = workspace.outputs.id
 output EVENT_TOPIC_ENDPOINT string = topics.outputs.announcementsEndpoint
 output IOTHUB_HOSTNAME string = hub.outputs.hostName
 output IOTHUB_ID string = hub.outputs.id
+output LOOP_SCHEDULE string = loopSchedule
+output RECONCILE_SCHEDULE string = reconcileSchedule
+output TELEMETRY_EVENT_HUB string = eventHub
+output TELEMETRY_CONSUMER_GROUP string = consumerGroup
+output Telemetry__fullyQualifiedNamespace string = telemetryHost
 output CONTAINER_REGISTRY_ID string = empty(modelImageBase) ? '' : registry.outputs.id
 output CONTAINER_REGISTRY_LOGIN_SERVER string = empty(modelImageBase) ? '' : registry.outputs.loginServer
 output MODEL_IMAGE_BASE string = modelImageBase
