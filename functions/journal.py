@@ -20,7 +20,7 @@ class Entry:
         at: When it was taken, aware.
         loop: The loop it belongs to; "-" for none.
         slice: retraining, promotion, rollout, drift or intake.
-        subject: What was decided about: a blob, "loop#generation", a job, "model:version", a device.
+        subject: What was decided about: a blob, "loop#generation", a job, "model:version", a device, "loop~episode".
         decision: The order given, such as Launch or Hold.
         reason: Why, in words a person understands.
         links: Other subjects the decision ties to its own; `why` follows them.
@@ -74,8 +74,8 @@ def entries(rows: Rows, loops: Iterable[str]) -> list[Entry]:
 def chain(every: Iterable[Entry], subject: str) -> list[Entry]:
     """The decisions that lead to a subject and away from it, oldest first.
 
-    Links are followed both ways between blobs, generations, jobs, models and deployments. A device is shown with
-    what was decided about it and about the models that reached it, but is not a bridge from model to model.
+    Links are followed both ways between blobs, generations, jobs, models, deployments and episodes of drift. A device
+    is shown with what was decided about it and about the models that reached it, but is no bridge from model to model.
     """
     every = list(every)
     told: dict[str, Entry] = {}
@@ -85,7 +85,7 @@ def chain(every: Iterable[Entry], subject: str) -> list[Entry]:
         told |= {entry.key: entry for entry in touched}
         named = {name for entry in touched for name in (entry.subject, *entry.links)} - known
         known |= named
-        frontier = {name for name in named if "#" in name or ":" in name or name.startswith("rt-")}
+        frontier = {name for name in named if any(mark in name for mark in "#:~") or name.startswith("rt-")}
     return sorted(told.values(), key=lambda entry: entry.at)
 
 

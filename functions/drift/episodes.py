@@ -1,6 +1,6 @@
 """When does an episode of drift begin, widen, end, and when is it told? No clock, no network, no SDK."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import log
@@ -69,24 +69,37 @@ def decide(seen: Seen, patience: Patience, now: datetime) -> list[Episode]:
     what comes later for another cause is told for itself.
     """
     changed: dict[int, Episode] = {}
-    last = seen.last
     for version, devices in joining(seen, patience, now).items():
-        ours = _reporting(seen, version, patience, now)
-        known = [one for one in seen.episodes if one.version == version and one.state in (SETTLING, OPEN)]
-        left = list(devices)
-        for one in known:
-            theirs = [device for device in left if _belongs(device, one, seen.sites, ours)]
-            if theirs:
-                changed[one.number] = _widened(one, theirs, ours, seen.sites, patience)
-                left = [device for device in left if device not in theirs]
-        telling = any(one.version == version and one.state == TELLING for one in seen.episodes)
-        if left and last == seen.last and not telling:  # one a turn: its number is what two turns at once contend for
-            last += 1
-            changed[last] = _opened(last, version, left, ours, seen.sites, patience=patience, now=now)
+        changed |= {one.number: one for one in _placed(seen, version, devices, patience=patience, now=now)}
+        if seen.last + 1 in changed:
+            break  # one is opened a turn: its number is what two turns at once contend for
     for one in seen.episodes:
         if one.number not in changed and one.state in (SETTLING, OPEN) and (why := _ended(one, seen, patience, now)):
             changed[one.number] = _ending(one, why)
     return [changed[number] for number in sorted(changed)]
+
+
+def _placed(
+    seen: Seen, version: str, devices: Sequence[Device], *, patience: Patience, now: datetime
+) -> Iterator[Episode]:
+    """The episodes that devices join, and the one that the others begin."""
+    ours = _reporting(seen, version, patience, now)
+    alone = sum(now - one.at <= patience.silent_after for one in seen.devices) == len(ours)
+    left = list(devices)
+    for one in seen.episodes:
+        if one.version != version or one.state not in (SETTLING, OPEN):
+            continue
+        here = {seen.sites.get(ours[key].name, "") for key in one.members if key in ours} - {""}
+        if theirs := {d.key: d for d in left if _belongs(d, seen.sites.get(d.name, ""), one, here)}:
+            left = [device for device in left if device.key not in theirs]
+            yield _widened(one, list(theirs.values()), ours, seen.sites, patience=patience, alone=alone)
+    telling = any(one.version == version and one.state == TELLING for one in seen.episodes)
+    if left and not telling:
+        first = Episode(
+            number=seen.last + 1, version=version, state=SETTLING, scope="device", members={}, device="", feature="",
+            rising=False, explanation="", whole=False, opened=now,
+        )  # fmt: skip
+        yield _widened(first, left, ours, seen.sites, patience=patience, alone=alone)
 
 
 def follow(episode: Episode, patience: Patience, now: datetime) -> Episode | None:
@@ -121,30 +134,13 @@ def _watched(device: Device, sites: Mapping[str, str]) -> Watched:
     return Watched(device.key, site, device.log_evidence, device.feature, device.rising)
 
 
-def _belongs(device: Device, episode: Episode, sites: Mapping[str, str], ours: Mapping[str, Device]) -> bool:
+def _belongs(device: Device, site: str, episode: Episode, here: set[str]) -> bool:
+    """Whether a device's drift is an episode's, which reaches the sites named."""
     if episode.state == SETTLING or episode.scope == "fleet":
         return True
-    here = {sites.get(ours[key].name) for key in episode.members if key in ours}
-    if episode.scope == "site" and sites.get(device.name) in here:
+    if episode.scope == "site" and site in here:
         return True
     return (device.feature, device.rising) == (episode.feature, episode.rising)
-
-
-def _opened(
-    number: int,
-    version: str,
-    devices: Sequence[Device],
-    ours: Mapping[str, Device],
-    sites: Mapping[str, str],
-    *,
-    patience: Patience,
-    now: datetime,
-) -> Episode:
-    empty = Episode(
-        number=number, version=version, state=SETTLING, scope="device", members={}, device="", feature="", rising=False,
-        explanation="", whole=False, opened=now,
-    )  # fmt: skip
-    return _widened(empty, devices, ours, sites, patience)
 
 
 def _widened(
@@ -152,9 +148,20 @@ def _widened(
     joined: Sequence[Device],
     ours: Mapping[str, Device],
     sites: Mapping[str, str],
+    *,
     patience: Patience,
+    alone: bool,
 ) -> Episode:
-    """The episode with some more devices: how far it reaches now, and what its devices share."""
+    """The episode with some more devices: how far it reaches now, and what its devices share.
+
+    Args:
+        episode: As it was.
+        joined: Who joins.
+        ours: Devices that report under its version.
+        sites: Device -> site.
+        patience: The loop's.
+        alone: Whether no device reports under another version.
+    """
     members = {**episode.members, **{device.key: device.episode for device in joined}}
     part = {key: device for key, device in ours.items() if members.get(key) == device.episode}
     picture = survey(
@@ -178,7 +185,7 @@ def _widened(
         feature=lead.feature,
         rising=lead.rising,
         explanation=f"{told}, {since}{others}",
-        whole=len(part) == len(ours),
+        whole=alone and len(part) == len(ours),
         change="Widen" if episode.members else "Open",
         reason=f"{scope}: {told}, {since}{others}; {_evidence(picture, lead, among=len(ours), patience=patience)}",
         noted=False,

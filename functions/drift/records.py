@@ -86,7 +86,7 @@ class Episode:
         feature: What most members share.
         rising: In which direction.
         explanation: With numbers, and how many devices, and where.
-        whole: Whether every device that reports under the version has it, so that nobody is left to join.
+        whole: Whether every device that reports has it, so that nobody is left to join.
         opened: When it was opened.
         told: When it was told; None before.
         change: The newest decision about it.

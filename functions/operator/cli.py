@@ -43,6 +43,10 @@ COLOURS = {
     "Advance": "green",
     "Finish": "green",
     "Drifted": "magenta",
+    "Open": "magenta",
+    "Widen": "magenta",
+    "Tell": "bold magenta",
+    "Resolve": "green",
     "Quarantine": "red",
     "GiveUp": "red",
     "Reject": "yellow",
@@ -88,6 +92,8 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
         table.add_row("images", "\n".join(f"{loop.loop}:{v}: {it}" for v, it in loop.images.items()) or without)
         if loop.pin:
             table.add_row("pinned", loop.pin)
+        if loop.drift:
+            table.add_row("drift", "\n".join(f"{name}: {said}" for name, said in loop.drift.items()))
         table.add_row("devices", "\n".join(f"{name}: {reason}" for name, reason in loop.devices.items()) or "none")
         table.add_row("last", "\n".join(loop.last) or "nothing decided yet")
         console.print(table)
@@ -95,7 +101,7 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
 
 @app.command("why")
 def show_why(subject: str, as_json: Json = False) -> None:  # noqa: FBT002  # as above
-    """Print the chain of decisions about a blob, generation (loop#1), job, model (loop:1) or device."""
+    """Print the chain of decisions about a blob, generation (loop#1), job, model (loop:1), device or drift (loop~1)."""
     here = cloud()
     chain = why(here.rows, here.settings.loops, subject)
     if as_json:

@@ -1,12 +1,13 @@
 """The state of every loop in a few facts a person or a machine can read."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from functions.journal import Entry, chain, entries
 from functions.loops import Loop
+from functions.operator import episodes
 from functions.operator.orders import pinned
 from functions.ports import Rows, Stored
 
@@ -28,6 +29,7 @@ class LoopStatus:
         rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval, rolled back, …
         images: Model version -> its image by digest, or how its build stands.
         pin: What an operator pinned, and why; "" for nothing.
+        drift: Open episode -> how far it reaches, what moved, what was told and done.
         devices: Device/module -> what its newest window said.
         last: The newest decisions, newest last.
     """
@@ -43,6 +45,7 @@ class LoopStatus:
     rollouts: Mapping[str, str]
     images: Mapping[str, str]
     pin: str
+    drift: Mapping[str, str]
     devices: Mapping[str, str]
     last: Sequence[str]
 
@@ -53,16 +56,26 @@ def status(rows: Rows, loops: Mapping[str, Loop]) -> list[LoopStatus]:
 
 
 def why(rows: Rows, loops: Mapping[str, Loop], subject: str) -> list[Entry]:
-    """The chain of decisions about a blob, generation, job, model or device, oldest first."""
+    """The chain of decisions about a blob, generation, job, model, device or episode of drift, oldest first.
+
+    A device's ends with what its newest window says, an episode's with that of each of its devices.
+    """
     every = entries(rows, [*loops, "-"])
+    if (loop := subject.rpartition("~")[0]) in loops:
+        return _ordered(episodes.about_episode(rows, loop, subject, every))
     takers = [
         f"{name}#{stored.row['generation']!s}"
         for name in loops
         for stored in rows.find("uploads", name, blob=subject)
         if stored.row["generation"]
     ]
-    found = {entry.key: entry for start in (takers or [subject]) for entry in chain(every, start)}
-    return sorted(found.values(), key=lambda entry: entry.at)
+    now = [entry for loop in loops for entry in episodes.about_device(rows, loop, subject)]
+    return _ordered([*(entry for start in (takers or [subject]) for entry in chain(every, start)), *now])
+
+
+def _ordered(found: Iterable[Entry]) -> list[Entry]:
+    """Each once, oldest first; what is now comes last."""
+    return sorted({one.key: one for one in found}.values(), key=lambda one: (one.decision == episodes.NOW, one.at))
 
 
 def readable(entry: Entry) -> dict[str, object]:
@@ -75,7 +88,7 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
     found = list(rows.find("uploads", loop))
     uploads = Counter(_state(stored) for stored in found)
     note = rows.get("generations", loop, "decision")
-    newest = entries(rows, [loop])[-5:]
+    journal = entries(rows, [loop])
     return LoopStatus(
         loop=loop,
         generation=f"{generation.row['number']!s} {generation.row['state']!s}" if generation else "1 open",
@@ -88,8 +101,9 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
         images={str(int(one.key)): _image(one) for one in rows.find("images", loop)},
         pin=pinned(rows, loop),
-        devices={stored.key: str(stored.row["reason"]) for stored in rows.find("devices", loop)},
-        last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in newest],
+        drift=episodes.shown(rows, loop, journal),
+        devices={one.key: str(one.row["reason"]) for one in rows.columns("devices", loop, "reason")},
+        last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in journal[-5:]],
     )
 
 

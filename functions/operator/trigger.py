@@ -20,7 +20,7 @@ def answer_status(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  
 
 @blueprint.route(route="why/{*subject}", methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 def answer_why(req: func.HttpRequest) -> func.HttpResponse:
-    """The chain of decisions about a blob, generation, job, model or device."""
+    """The chain of decisions about a blob, generation, job, model, device or episode of drift."""
     here = cloud()
     chain = why(here.rows, here.settings.loops, req.route_params["subject"])
     return _json([readable(entry) for entry in chain], status_code=200 if chain else 404)

@@ -39,7 +39,8 @@ def let_be(here: Cloud, loop: Loop, drift: DriftDetected) -> None:
     """Write down that a drift trains nothing, where the loop trains for harmful drift only and this one is not."""
     if loop.retrain.on_drift == "when harmful" and drift.harm == "harmless":
         reason, model = f"drifted, harmless: {drift.explanation}; {drift.harm_reason}", f"{loop.name}:{drift.version}"
-        record(here.rows, Entry(drift.at, loop.name, "retraining", drift.device, "LetBe", reason, (model,)))
+        links = (model, *([drift.episode] if drift.episode else []))
+        record(here.rows, Entry(drift.at, loop.name, "retraining", drift.device, "LetBe", reason, links))
 
 
 def describe(here: Cloud, loop: Loop) -> None:
