@@ -79,16 +79,13 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
-    clientAffinityEnabled: false
     keyVaultReferenceIdentity: identityId
     publicNetworkAccess: 'Enabled' // Event Grid delivers from outside any network of ours
     virtualNetworkSubnetId: private ? subnetId : null
+    // No ftpsState, alwaysOn or the like: Flex Consumption has no such thing, and refuses the whole site for the word (51021)
     siteConfig: {
       minTlsVersion: '1.2'
       scmMinTlsVersion: '1.2'
-      ftpsState: 'Disabled'
-      http20Enabled: true
-      remoteDebuggingEnabled: false
       ipSecurityRestrictionsDefaultAction: private ? 'Deny' : 'Allow'
       ipSecurityRestrictions: private ? concat(eventGrid, operators) : []
       scmIpSecurityRestrictionsUseMain: false

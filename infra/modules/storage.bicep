@@ -104,11 +104,12 @@ var oldVersions = {
   }
 }
 
-resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = {
+// Where no versions are kept a rule about them means nothing, and without a rule there is no policy
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-06-01' = if (versioning) {
   parent: account
   name: 'default'
   properties: { policy: { rules: concat([oldVersions], expiry, cooling) } }
-  dependsOn: [account::blobs] // a rule about versions is refused until versions are kept
+  dependsOn: [account::blobs] // which keeps the versions that the first rule is about
 }
 
 resource blobDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
