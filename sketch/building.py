@@ -24,7 +24,7 @@ from sketch.features import (
     count_pair,
     numbers,
 )
-from sketch.order import LAGS, autocorrelation, levels_of, stretches_of, sums_of
+from sketch.order import LAGS, SERIES, autocorrelation, series_of, stretches_of, sums_of
 
 Kind = Literal["number", "category"]
 type Pair = tuple[str, str]
@@ -40,7 +40,7 @@ class Tally:
         rows: Its rows.
         counts: Rows per cell of the profile, shape (cells,).
         coarse: Rows per context and stretch, shape (contexts, stretches).
-        order: The sums of `sketch.order` per block, shape (blocks, lags, 3).
+        order: The sums of `sketch.order` per block, shape (blocks, series, lags, 3).
     """
 
     rows: int
@@ -192,7 +192,7 @@ def _placed(profile: Blocks, columns: Mapping[str, Column], answers: NDArray[np.
 
 
 def _no_order(blocks: Blocks) -> NDArray[np.int64]:
-    return np.zeros((len(blocks.watched), len(LAGS), 3), np.int64)
+    return np.zeros((len(blocks.watched), SERIES, len(LAGS), 3), np.int64)
 
 
 def _order(
@@ -202,10 +202,10 @@ def _order(
     coarse: NDArray[np.int64],
     starts: NDArray[np.intp],
 ) -> NDArray[np.int64]:
-    """The sums of `sketch.order` over all series of a feature; rows in their order, coarse counts of each context."""
-    total = np.zeros((len(LAGS), 3), np.int64)
-    known = coarse[:, :-1]
-    for levels in levels_of(feature, coarse[-1]):
-        usual = np.round(known @ levels[:-1] / np.maximum(known.sum(axis=1), 1)).astype(np.int64)
-        total += sums_of(levels, stretches, usual[context], starts)
+    """The sums of `sketch.order` of all series of a feature; rows in their order, coarse counts of each context."""
+    total = np.zeros((SERIES, len(LAGS), 3), np.int64)
+    for sums, series in zip(total, series_of(feature, coarse[-1]), strict=False):
+        known = np.maximum(coarse @ (series >= 0), 1)
+        usual = np.round(coarse @ np.maximum(series, 0) / known).astype(np.int64)
+        sums[:] = sums_of(series, stretches, usual[context], starts)
     return total

@@ -9,8 +9,9 @@ may as well be chance. What is kept is the r of the simplest process that varies
 and v = (1 + r) / (1 - r). The first lag alone is not enough: whether a slow value is above a limit, or which category
 it makes, is forgotten at first fast and then slowly.
 
-What is multiplied is where a value stands in the reference (its mid-rank, 0..1), or whether it is one of the most
-frequent categories: no outlier decides. All sums are of whole numbers, so that partitions add up exactly.
+What is multiplied is whether a row is counted: whether a number is above one of five of its edges, which of the most
+frequent categories it is, whether it is missing. The most alike of these decide for the feature. All sums are of whole
+numbers, so that partitions add up exactly; of a large partition some stretches are enough.
 """
 
 import numpy as np
@@ -21,9 +22,12 @@ from sketch.features import CategoryFeature, Column, Feature
 STRETCH_ROWS = 200
 LAGS = (1, 2, 4, 8, 16, 32)
 LARGEST = 0.99
-_LEVELS = 2**15  # Steps between the lowest and the highest rank.
-_CATEGORIES = 8
+SERIES = 9
+_MOST_ROWS = 100_000  # Of one partition.
+_EDGES, _CATEGORIES = 5, SERIES - 1
+_UNIT = 2**15  # What stands for a row that is counted.
 _CERTAIN = 3.0  # Standard errors of a correlation of nothing: less is chance.
+_NOT_AMONG = -1
 
 type Sums = NDArray[np.int64]
 
@@ -35,43 +39,53 @@ def stretches_of(sequences: Column | None, rows: int) -> tuple[NDArray[np.intp],
         sequences: What each row belongs to, such as its site, shape (rows,); None when all are of one sequence.
         rows: How many there are, at least one.
     """
-    if sequences is None:
-        return np.arange(rows), np.arange(0, rows, STRETCH_ROWS)
-    _, label = np.unique(np.asarray(sequences, dtype=str), return_inverse=True)
+    label = np.zeros(rows, np.int64)
+    if sequences is not None:
+        _, label = np.unique(np.asarray(sequences, dtype=str), return_inverse=True)
     order = np.argsort(label, kind="stable")
     starts = np.flatnonzero(np.diff(label[order], prepend=-1))
     since = np.arange(rows) - np.repeat(starts, np.diff(starts, append=rows))
-    return order, np.flatnonzero(since % STRETCH_ROWS == 0)
+    begins = since % STRETCH_ROWS == 0
+    some = (np.cumsum(begins) - 1) % -(-rows // _MOST_ROWS) == 0
+    return order[some], np.flatnonzero(begins[some])
 
 
-def levels_of(feature: Feature, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What stands for a row of each stretch of cells, in 0..32768; one line per series, shape (series, stretches).
+def series_of(feature: Feature, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """What stands for a row of each stretch of cells, shape (series, stretches), at most 9 series.
 
     Args:
-        feature: A number: one series, its rank. A category: a series for each of its most frequent names.
-        counts: Reference rows per stretch, shape (stretches,).
+        feature: A number: whether it is above an edge. A category: whether it is one of the most frequent.
+        counts: Reference rows per stretch, shape (stretches,); the last one is missing.
+
+    Returns:
+        32768 for rows that are counted, 0 for those that could have been, -1 for others.
     """
-    known = counts[:-1]
+    stretches = len(counts)
     if isinstance(feature, CategoryFeature):
-        series = min(len(feature.categories), _CATEGORIES)
-        return np.eye(series, len(counts), dtype=np.int64) * _LEVELS
-    ranks = (np.cumsum(known) - known / 2) / max(int(known.sum()), 1)
-    return np.append(np.round(ranks * _LEVELS), 0).astype(np.int64)[np.newaxis]
+        lines = np.eye(min(len(feature.categories), _CATEGORIES), stretches, dtype=np.int64)
+    else:
+        edges = np.arange(len(feature.edges))[:: -(-len(feature.edges) // _EDGES) or 1]
+        lines = (np.arange(stretches) > edges[:, np.newaxis] + 1).astype(np.int64)
+    lines *= _UNIT
+    lines[:, -1] = _NOT_AMONG
+    missing = np.eye(1, stretches, stretches - 1, dtype=np.int64) * _UNIT
+    return np.concatenate([lines, missing]) if counts[-1] else lines
 
 
 def sums_of(
-    levels: NDArray[np.int64], places: NDArray[np.int64], usual: NDArray[np.int64], starts: NDArray[np.intp]
+    series: NDArray[np.int64], places: NDArray[np.int64], usual: NDArray[np.int64], starts: NDArray[np.intp]
 ) -> Sums:
     """Products of rows of one stretch that are a lag apart, half of both their squares, and how many; shape (lags, 3).
 
     Args:
-        levels: Of one series, shape (stretches,); the last one is missing.
+        series: What stands for a row of each stretch of cells, shape (stretches,).
         places: Stretch of cells of each row, in the order of the rows, shape (rows,).
-        usual: Mean level of each row's context, shape (rows,).
+        usual: Mean of the series in each row's context, shape (rows,).
         starts: Where stretches of rows begin.
     """
-    known = places < len(levels) - 1
-    apart = np.where(known, levels[places] - usual, 0)
+    values = series[places]
+    known = values != _NOT_AMONG
+    apart = np.where(known, values - usual, 0)
     sizes = np.diff(starts, append=len(places))
     means = np.add.reduceat(apart, starts) // np.maximum(np.add.reduceat(known.astype(np.int64), starts), 1)
     apart = np.where(known, apart - np.repeat(means, sizes), 0)
@@ -88,11 +102,17 @@ def autocorrelation(sums: Sums) -> float:
     """What is kept of the sums, 0..0.99, with four digits; 0 when a row and the next show nothing but chance.
 
     Args:
-        sums: Shape (lags, 3).
+        sums: Shape (series, lags, 3).
     """
+    return max(_autocorrelation(series) for series in sums)
+
+
+def _autocorrelation(sums: Sums) -> float:
     products, squares, neighbours = sums.astype(np.float64).T
     found = products / np.maximum(squares, 1)
-    chance = found * np.sqrt(neighbours) < _CERTAIN
+    # Two rare rows side by side are still chance: their number varies by more than 1.
+    error = np.sqrt(squares**2 / np.maximum(neighbours, 1) + 2 * float(_UNIT) ** 4)
+    chance = products < _CERTAIN * error
     end = int(chance.argmax()) if chance.any() else len(LAGS) - 1
     if end == 0 and chance[0]:
         return 0.0

@@ -6,6 +6,7 @@ expect is the mixture of the F_c with weights n_c / n. Each F_c is known from as
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,15 +88,26 @@ class References:
         Source: Hoeffding's or Bernstein's inequality for a weighted sum of independent rows, whichever says more; the
         latter does near 0 and 1.
         """
-        if contexts is None:
-            contexts = np.eye(len(self.shares), dtype=np.int64)[-1]
-        weights = np.asarray(contexts, np.float64)[:, np.newaxis] * self.among
-        total = weights.sum(axis=0)
-        weights /= np.where(total > 0, total, 1)
-        share = (weights * self.shares).sum(axis=0)
+        rows = np.eye(len(self.shares))[-1] if contexts is None else np.asarray(contexts, np.float64)
+        some = np.flatnonzero(rows)  # A window has few of the contexts.
+        rows = rows[some]
+        meant, counted, hoeffding, bernstein, step = (terms[some] for terms in self._terms)
+        total = rows @ meant
+        whole = np.where(total > 0, total, 1)
+        steps = 2 / 3 * _NATS * (rows[:, np.newaxis] * step).max(axis=0, initial=0.0)
+        error = np.minimum(
+            np.sqrt(_NATS / 2 * (rows**2 @ hoeffding)), np.sqrt(2 * _NATS * (rows**2 @ bernstein)) + steps
+        )
+        return Expected(rows @ counted / whole, np.where(total > 0, np.minimum(error / whole, 1.0), 1.0))
+
+    @cached_property
+    def _terms(self) -> tuple[Floats, ...]:
+        """What a window's rows of each context, or their squares, are multiplied with; each of shape (C + 1, T).
+
+        For the rows that could have been counted, those counted, the two variances, and the largest step of one row of
+        the reference.
+        """
         known = np.maximum(self.known, 1)
         spread = np.maximum(self.shares * (1 - self.shares), 1 / known)
-        hoeffding = np.sqrt(_NATS / 2 * (weights**2 / known).sum(axis=0))
-        steps = 2 / 3 * _NATS * (weights / known).max(axis=0)
-        bernstein = np.sqrt(2 * _NATS * (weights**2 * spread / known).sum(axis=0)) + steps
-        return Expected(share, np.where(total > 0, np.minimum(np.minimum(hoeffding, bernstein), 1.0), 1.0))
+        squared = self.among**2 / known
+        return self.among, self.among * self.shares, squared, squared * spread, self.among / known

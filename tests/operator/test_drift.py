@@ -81,7 +81,7 @@ def test_the_same_source_is_steady_and_a_warmer_one_has_drifted_in_temperature(u
 def test_what_is_printed_names_the_drift_its_windows_and_the_ranking(usual: Path, tmp_path: Path) -> None:
     result = drift(usual, parquet(tmp_path / "gaps.parquet", rows(3, late=0.4)), "--window", 200)
     assert result.exit_code == 3
-    assert "drift: temp, share missing: 0 % → 4" in result.stdout
+    assert "drift: temp, share missing: 0 % → 38 %, since row 1" in result.stdout
     assert "0.0 → 39.9 %" in result.stdout
     assert "left out at: it holds times" in result.stdout
 
