@@ -274,11 +274,13 @@ module serviceRoles 'modules/service-roles.bicep' = {
     workspaceVaultName: workspaceVault.outputs.name
     registryName: registry.outputs.name
     insightsName: monitoring.outputs.insightsName
-    eventHubsNamespaceName: throughEventHubs ? eventHubs!.outputs.name : ''
+    throughEventHubs: throughEventHubs
+    eventHubsNamespaceName: names.eventHubs
     eventHub: eventHub
     workspaceServiceRoleId: customRoles.outputs.workspaceServiceId
     private: privateNetworking
   }
+  dependsOn: [eventHubs]
 }
 
 module hub 'modules/iot-hub.bicep' = {
@@ -352,12 +354,14 @@ module roles 'modules/roles.bicep' = {
     iotHubName: hub.outputs.name
     topicName: topics.outputs.announcementsName
     insightsName: monitoring.outputs.insightsName
-    eventHubsNamespaceName: throughEventHubs ? eventHubs!.outputs.name : ''
+    throughEventHubs: throughEventHubs
+    eventHubsNamespaceName: names.eventHubs
     eventHub: eventHub
     buildsImages: !empty(modelImageBase)
     fleetDeployerRoleId: customRoles.outputs.fleetDeployerId
     imageBuilderRoleId: customRoles.outputs.imageBuilderId
   }
+  dependsOn: [eventHubs]
 }
 
 module network 'modules/network.bicep' = if (privateNetworking || inference == 'containerInstances') {
@@ -495,6 +499,7 @@ module stackEdge 'modules/stack-edge.bicep' = if (!empty(stackEdgeName)) {
 }
 
 // azd keeps these in its environment: the hooks read them, and so does `refluent`, whose settings have the same names
+output AZURE_SUBSCRIPTION_ID string = subscription().subscriptionId
 output AZURE_RESOURCE_GROUP string = group.name
 output AZURE_LOCATION string = location
 output AZURE_CONTAINER_REGISTRY_ENDPOINT string = registry.outputs.loginServer

@@ -7,7 +7,8 @@ if ($LASTEXITCODE -ne 0) { throw 'the loop files are not usable' }
 # A function shows up some time after its package; until then Event Grid refuses to subscribe it
 foreach ($try in 1..5) {
   az deployment group create --only-show-errors --output none `
-    --name refluent-subscriptions --resource-group $env:AZURE_RESOURCE_GROUP --template-file infra/subscriptions.bicep `
+    --name refluent-subscriptions --subscription $env:AZURE_SUBSCRIPTION_ID --resource-group $env:AZURE_RESOURCE_GROUP `
+    --template-file infra/subscriptions.bicep `
     --parameters "functionAppName=$env:FUNCTION_APP_NAME" "uploadsTopicName=$env:UPLOADS_TOPIC_NAME" `
     "trainingTopicName=$env:TRAINING_TOPIC_NAME" "devicesTopicName=$env:DEVICES_TOPIC_NAME" `
     "announcementsTopicName=$env:ANNOUNCEMENTS_TOPIC_NAME" "deliveryIdentityId=$env:DELIVERY_IDENTITY_ID" `

@@ -6,7 +6,8 @@ landing=$(.venv/bin/python -m infra.steps.landing)
 try=1
 # A function shows up some time after its package; until then Event Grid refuses to subscribe it
 until az deployment group create --only-show-errors --output none \
-  --name refluent-subscriptions --resource-group "$AZURE_RESOURCE_GROUP" --template-file infra/subscriptions.bicep \
+  --name refluent-subscriptions --subscription "$AZURE_SUBSCRIPTION_ID" --resource-group "$AZURE_RESOURCE_GROUP" \
+  --template-file infra/subscriptions.bicep \
   --parameters "functionAppName=$FUNCTION_APP_NAME" "uploadsTopicName=$UPLOADS_TOPIC_NAME" \
   "trainingTopicName=$TRAINING_TOPIC_NAME" "devicesTopicName=$DEVICES_TOPIC_NAME" \
   "announcementsTopicName=$ANNOUNCEMENTS_TOPIC_NAME" "deliveryIdentityId=$DELIVERY_IDENTITY_ID" \

@@ -67,8 +67,8 @@ var questions = [
   {
     name: 'drift'
     severity: 2
-    title: 'A device sees other data than its model was trained on'
-    query: 'AppMetrics | where Name == "refluent.decisions" and tostring(Properties["decision"]) == "Drifted" | summarize devices = sum(Sum) by tostring(Properties["loop"]) | where devices > 0'
+    title: 'A device, a site or the whole fleet sees other data than its model was trained on'
+    query: 'AppMetrics | where Name == "refluent.decisions" and tostring(Properties["slice"]) == "drift" and tostring(Properties["decision"]) == "Tell" | summarize episodes = sum(Sum) by tostring(Properties["loop"]) | where episodes > 0'
   }
   {
     name: 'held-budget'

@@ -30,10 +30,8 @@ resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
     networkRuleBypassAllowedForTasks: private // the registry's own builds come from outside any network
     // The registry's own builds push what they build without a role of their own; with permissions by repository they would not
     roleAssignmentMode: 'LegacyRegistryPermissions'
-    policies: {
-      // A token of Azure Resource Manager opens no image
-      azureADAuthenticationAsArmPolicy: { status: 'disabled' }
-    }
+    // Container Instances, App Service and training clusters pull with tokens meant for Azure Resource Manager
+    policies: { azureADAuthenticationAsArmPolicy: { status: 'enabled' } }
   }
 }
 

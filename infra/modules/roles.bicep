@@ -22,7 +22,8 @@ param iotHubName string
 param topicName string
 param insightsName string
 
-@description('Empty if telemetry goes by Event Grid.')
+@description('Whether telemetry goes through Event Hubs; if not, there is no such namespace.')
+param throughEventHubs bool
 param eventHubsNamespaceName string
 param eventHub string
 
@@ -47,7 +48,6 @@ var secretsUser = subscriptionResourceId(roles, '4633458b-17de-408a-b874-0445c86
 var tableDataContributor = subscriptionResourceId(roles, '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3')
 
 var hasOperator = !empty(operatorPrincipalId)
-var throughEventHubs = !empty(eventHubsNamespaceName)
 
 // What the app may do in each container of the data account
 var appContainers = [

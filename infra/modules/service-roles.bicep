@@ -12,7 +12,8 @@ param workspaceVaultName string
 param registryName string
 param insightsName string
 
-@description('Empty if telemetry goes by Event Grid.')
+@description('Whether telemetry goes through Event Hubs; if not, there is no such namespace.')
+param throughEventHubs bool
 param eventHubsNamespaceName string
 param eventHub string
 
@@ -55,7 +56,7 @@ resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insightsName
 }
 
-resource namespace 'Microsoft.EventHub/namespaces@2026-01-01' existing = if (!empty(eventHubsNamespaceName)) {
+resource namespace 'Microsoft.EventHub/namespaces@2026-01-01' existing = if (throughEventHubs) {
   name: eventHubsNamespaceName
 
   resource telemetry 'eventhubs' existing = {
@@ -75,7 +76,7 @@ resource deliveryWritesDeadLetters 'Microsoft.Authorization/roleAssignments@2022
 }
 
 // IoT Hub routes telemetry into one event hub
-resource deliverySendsTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(eventHubsNamespaceName)) {
+resource deliverySendsTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (throughEventHubs) {
   name: guid(namespace::telemetry.id, deliveryPrincipalId, eventHubsDataSender)
   scope: namespace::telemetry
   properties: {
