@@ -20,6 +20,10 @@ up: .venv/.ready ## a stack that stays up until Ctrl-C
 test: .venv/.ready ## every test, the demo's whole story included
 	@$(PY) -m pytest -n 2 --dist loadgroup $(ARGS)
 
+check-infra: .venv/.ready ## the templates and the package for Azure, as far as that goes without Azure
+	@$(PY) -m pytest -n 2 -q tests/infra
+	@infra/check.sh
+
 check: .venv/.ready ## formatting, lint, types, architecture, spelling, dependencies, fresh requirements, Dockerfiles
 	@.venv/bin/ruff format --check --quiet $(CODE)
 	@.venv/bin/ruff check --quiet $(CODE)
@@ -75,4 +79,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check format lock sim sim-exhaustive sim-mutants bench-burst bench-edge bench-host bench-package bench-plan bench-gate bench-loop-value setup clean
+.PHONY: help demo up test check check-infra format lock sim sim-exhaustive sim-mutants bench-burst bench-edge bench-host bench-package bench-plan bench-gate bench-loop-value setup clean
