@@ -9,12 +9,14 @@ from functions.drift import records
 from functions.drift.decide import CALM_WINDOWS
 from functions.drift.episodes import Patience, Seen, decide, follow, joining
 from functions.drift.records import ENDING, EPISODES, TELLING, Device, Episode
+from functions.drift.verdict import judged, judged_again
 from functions.errors import LoopError
 from functions.events import DriftDetected, DriftResolved
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import Rows
 from functions.wiring import Cloud
+from functions.wishes import ask_for_drift
 
 log = logging.getLogger("refluent.drift")
 MOST_TOLD = 1_000  # devices that an event names
@@ -39,11 +41,13 @@ def judge(here: Cloud, loop: Loop, now: datetime) -> None:
     if joining(seen, patience, now):
         seen = replace(seen, sites=here.fleet.sites())
     _keep(here.rows, loop, decide(seen, patience, now))
+    again = [judged_again(here, loop, one) for one in episodes(here.rows, loop)]
+    _keep(here.rows, loop, [one for one in again if one])
     for _ in range(STEPS):
         steps = [(one, then) for one in episodes(here.rows, loop) if (then := follow(one, patience, now))]
         for before, then in steps:
             _say(here, loop, before, now=here.now())  # a moment later, so that the journal is read in this order
-            _keep(here.rows, loop, [then])
+            _keep(here.rows, loop, [judged(here, loop, before, then)])
         if not steps:
             return
 
@@ -106,6 +110,8 @@ def _say(here: Cloud, loop: Loop, one: Episode, *, now: datetime) -> None:
     links = (f"{loop.name}:{one.version}", *one.devices[:MOST_LINKED])
     if not one.noted:
         record(here.rows, Entry(now, loop.name, "drift", name, one.change, one.reason, links))
+        if one.change == "Judge":  # the event was told once; the wish for a job hears the newer word
+            ask_for_drift(here.rows, loop, _detected(loop, one, name).model_copy(update={"at": now}))
     elif one.state == TELLING:
         record(here.rows, Entry(now, loop.name, "drift", name, "Tell", _told(one), links))
         here.announcer.announce(_detected(loop, one, name), subject=one.device, id=name)

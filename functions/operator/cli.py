@@ -47,6 +47,7 @@ COLOURS = {
     "Widen": "magenta",
     "Tell": "bold magenta",
     "Resolve": "green",
+    "Judge": "magenta",
     "Quarantine": "red",
     "GiveUp": "red",
     "Reject": "yellow",

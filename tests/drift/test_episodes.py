@@ -53,7 +53,13 @@ class Town(FakeCloud):
         """Devices whose detector raised an alarm."""
         for device in devices:
             shares = f"{feature}, share above 39.04: 49 % → 100 %, since window {episode - 1}"
-            more: Row = {"log_peak": evidence, "log_evidence": evidence, "rising": True, "explanation": shares}
+            more: Row = {
+                "log_peak": evidence,
+                "log_evidence": evidence,
+                "since": episode - 1,
+                "rising": True,
+                "explanation": shares,
+            }
             self.put(device, episode=episode, feature=feature, **more)
 
     def calm(self, *devices: str) -> None:
