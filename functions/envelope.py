@@ -23,6 +23,7 @@ from functions.events import (
     TrainingCodeChanged,
 )
 from functions.field import LATENCIES
+from functions.outcomes import MOST_STRETCHES, Outcomes
 from functions.settings import Settings
 
 type Message = func.EventGridEvent | func.CloudEvent
@@ -70,6 +71,7 @@ class Telemetry(msgspec.Struct, frozen=True):
     closed_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="to")
     latency_counts: Annotated[list[Count], msgspec.Meta(min_length=LATENCIES, max_length=LATENCIES)] | None = None
     shadow: Shadowed | None = None
+    outcomes: Annotated[list[Outcomes], msgspec.Meta(max_length=MOST_STRETCHES)] = []
 
 
 @dataclass(frozen=True, slots=True)

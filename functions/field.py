@@ -202,7 +202,7 @@ def _added(outcomes: Sequence[Judged]) -> Judged:
 
 
 def _fresh(profile: str) -> dict[str, Any]:
-    return {"profile": profile, "rows": 0, "requests": 0, "periods": (), "drift": "", "judged": ()}
+    return {"profile": profile, "rows": 0, "requests": 0, "periods": (), "drift": ""}
 
 
 def _sum(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:

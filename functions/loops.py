@@ -155,6 +155,7 @@ class Ring(Section):
     at_least_devices: Annotated[int, Field(ge=0)] = 0
     at_least_requests: Annotated[int, Field(ge=0)] = 0
     at_least_rows: Annotated[int, Field(ge=0)] = 0
+    at_least_outcomes: Annotated[int, Field(ge=0)] = 0
     ready_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     refused_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     grace: Span = timedelta(hours=1)
@@ -172,6 +173,7 @@ class Rollout(Section):
     scores_may_move: Annotated[float, Field(gt=0, le=1, description="share of rows")] = 0.2
     failures_may_rise: Annotated[float, Field(gt=0, le=1, description="share of requests")] = 0.02
     latency_may_grow: Annotated[float, Field(gt=1, le=1000, description="times")] = 4.0
+    loss_may_grow: Annotated[float, Field(gt=1, description="times, where outcomes are known")] = 1.1
     false_alarm: Annotated[float, Field(gt=0, le=0.5, description="risk that a good version is rolled back")] = 0.01
     ring: Annotated[list[Ring], Field(min_length=1)]
 

@@ -19,6 +19,7 @@ from functions.errors import Ignored, Poison, Transient
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.model_folder import CONTAINER
+from functions.outcomes import learnt
 from functions.ports import Row, Stored
 from functions.wiring import Cloud
 from sketch.profile import Profile
@@ -97,6 +98,7 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime, alarme
                 silent = uses.get(shadow.version)
                 silent = field.shadowed(silent, rows=shadow.rows, moved=shadow.moved, flipped=shadow.flipped)
                 uses = {**uses, shadow.version: silent}
+            uses = learnt(uses, window.told.outcomes, loop.rollout.compare_every)
     if state is None or decision is None:  # nothing new: what the row says of the newest window stays
         return True
     row: Row = {"state": state.to_bytes(), "at": now, "decision": type(decision).__name__}

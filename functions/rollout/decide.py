@@ -137,6 +137,7 @@ class Field:
         devices: Devices that sent telemetry about it.
         rows: Rows they scored with it.
         requests: Requests they answered or refused with it.
+        outcomes: Rows they scored with it whose outcomes are known.
         harm: What is proven against it, with its numbers; "" for nothing.
         found: The same numbers where nothing is proven; "" where there is nothing to compare with.
     """
@@ -144,6 +145,7 @@ class Field:
     devices: int = 0
     rows: int = 0
     requests: int = 0
+    outcomes: int = 0
     harm: str = ""
     found: str = ""
 
@@ -291,6 +293,7 @@ def _shown(here: Ring, at: Situation) -> str:
         (at.field.devices, here.at_least_devices, "devices sent telemetry of it"),
         (at.field.requests, here.at_least_requests, "requests were answered with it"),
         (at.field.rows, here.at_least_rows, "rows were scored with it"),
+        (at.field.outcomes, here.at_least_outcomes, "of its answers have outcomes"),
     )  # without the number so far: it changes at every look, and each would be another line of the journal
     return next((f"fewer than {wanted} {what} yet" for found, wanted, what in asked if found < wanted), "")
 

@@ -22,7 +22,7 @@ def field(here: Cloud, loop: Loop, version: str, previous: str) -> Field:
         return Field()
     found = {one: _reference(here, loop, one) for one in named}
     references = {one: reference for one, reference in found.items() if reference}
-    return judge(uses, version, previous, references=references, limits=loop.rollout)
+    return judge(uses, version, previous, references=references, limits=loop.rollout, metric=loop.gate.metric)
 
 
 def uses_of(here: Cloud, loop: Loop, version: str) -> list[Use]:

@@ -5,8 +5,8 @@ season and time of day are the same for both. Because two sites differ for reaso
 difference is compared with the one they had before, while both had the same version.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from math import floor, isfinite, log2
 from statistics import fmean
@@ -15,8 +15,10 @@ from functions.field import GROUP, LATENCIES, PARTS, Period, Use, Uses, cuts, gr
 from functions.loops import Rollout
 from functions.rollout.compare import Between, bounds
 from functions.rollout.decide import Field
+from functions.rollout.losses import Metric, compare
 
-FAMILIES = 4  # that share the risk: scores, scores against the hold-out, failures, latency
+FAMILIES = 5  # that share the risk: scores, scores against the hold-out, failures, latency, loss
+NAMES: dict[Metric, str] = {"log_loss": "log loss", "brier": "Brier score"}
 SLOWER = 0.25  # more of the requests may not be as slow as the loop file says
 FEWEST = 20  # rows or requests of a period that say anything
 
@@ -75,13 +77,14 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class _Test:
-    """One share of rows or requests: how much of its change is surely the version's, and how much is allowed."""
+    """One share of rows or requests, or a loss: how much of its change is surely the version's, how much is allowed."""
 
     name: str
     now: float
     control: float
     sure: float
     limit: float
+    spelled: str = ".1%"
 
     @property
     def is_harm(self) -> bool:
@@ -93,7 +96,13 @@ class _Test:
 
 
 def judge(
-    uses: Mapping[str, Uses], new: str, old: str, *, references: Mapping[str, Reference], limits: Rollout
+    uses: Mapping[str, Uses],
+    new: str,
+    old: str,
+    *,
+    references: Mapping[str, Reference],
+    limits: Rollout,
+    metric: Metric = "log_loss",
 ) -> Field:
     """What the new version does, and what is proven against it.
 
@@ -103,16 +112,22 @@ def judge(
         old: The last good version.
         references: Version -> what its scores should be like, as far as known.
         limits: What the new version may not do, and the risk of saying so falsely.
+        metric: The loss that counts where outcomes are known.
     """
     groups = _groups(uses, new, old)
     treated = groups.treated.values()
-    found = Field(len(treated), rows=sum(use.rows for use in treated), requests=sum(use.requests for use in treated))
+    found = Field(
+        len(treated),
+        rows=sum(use.rows for use in treated),
+        requests=sum(use.requests for use in treated),
+        outcomes=sum(one.rows for use in treated for one in use.judged),
+    )
     if not groups.now:
         return found
-    tests = list(_tests(groups, new, old, references, limits))
+    tests = [*_tests(groups, new, old, references, limits), *_of_loss(uses, groups, new, limits, metric)]
     harm = [_told(one, groups) for one in sorted(tests, key=lambda one: -one.loudness) if one.is_harm]
     told = _told(max(tests, key=lambda one: one.loudness), groups) if tests else ""
-    return Field(found.devices, found.rows, found.requests, "; ".join([*harm[:1], *_drifted(groups)]), told)
+    return replace(found, harm="; ".join([*harm[:1], *_drifted(groups)]), found=told)
 
 
 def _groups(uses: Mapping[str, Uses], new: str, old: str) -> Groups:
@@ -122,8 +137,8 @@ def _groups(uses: Mapping[str, Uses], new: str, old: str) -> Groups:
         (version, pair)
         for version in sorted({version for used in uses.values() for version in used} - {new})
         for pair in _pairs(
-            [used[version] for device, used in uses.items() if device in treated and version in used],
-            [used[version] for device, used in uses.items() if device in control and version in used],
+            _with(uses, treated, version),
+            _with(uses, control, version),
         )
     ]
     return Groups(treated, control, tuple(_pairs(list(treated.values()), list(control.values()))), tuple(before))
@@ -217,6 +232,27 @@ def _of_scores(
             yield _Test(test.name, test.now, test.control, min(test.sure, sure), limit)
 
 
+def _of_loss(uses: Mapping[str, Uses], groups: Groups, new: str, limits: Rollout, metric: Metric) -> Iterator[_Test]:
+    """What answers turned out to cost; nothing while no outcomes are known of both sides."""
+    versions = sorted({version for used in uses.values() for version in used} - {new})
+    before = [(_with(uses, groups.treated, version), _with(uses, groups.control, version)) for version in versions]
+    costs = compare(
+        list(groups.treated.values()),
+        list(groups.control.values()),
+        before=before,
+        metric=metric,
+        risk=limits.false_alarm / FAMILIES,
+        may_grow=limits.loss_may_grow,
+    )
+    if costs:
+        name = f"{NAMES[metric]} of {costs.rows} rows with outcomes"
+        yield _Test(name, costs.now, costs.control, costs.sure, costs.limit, ".3f")
+
+
+def _with(uses: Mapping[str, Uses], devices: Iterable[str], version: str) -> list[Use]:
+    return [uses[device][version] for device in devices if version in uses[device]]
+
+
 def _test(
     groups: Groups, share: _Share, name: str, *, risk: float, limit: float, worse: str = "either", offset: float = 0.0
 ) -> Iterator[_Test]:
@@ -275,10 +311,11 @@ def _drifted(groups: Groups) -> list[str]:
 
 def _told(test: _Test, groups: Groups) -> str:
     with_it, without = _devices(groups.treated), _devices(groups.control)
-    who = f"{test.name}: {test.now:.1%} on {with_it} with it, {test.control:.1%} on {without} without"
-    if not test.is_harm:
-        return who
-    return f"{who}; {test.sure:.1%} at least is the version's own, {test.limit:.1%} is allowed"
+    now, control, sure, limit = (
+        format(number, test.spelled) for number in (test.now, test.control, test.sure, test.limit)
+    )
+    who = f"{test.name}: {now} on {with_it} with it, {control} on {without} without"
+    return f"{who}; {sure} at least is the version's own, {limit} is allowed" if test.is_harm else who
 
 
 def _devices(uses: Mapping[str, Use]) -> str:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.field import Period, Use, counted, grouped
+from functions.field import Judged, Period, Use, counted, grouped, judged
 from functions.loops import Rollout
 from functions.rollout.decide import Field
 from functions.rollout.gate import Reference, judge
 from sketch.features import NumberFeature, cells_of_numbers, count_numbers
+from sketch.losses import brier, log_loss
 
 type Scores = NDArray[np.float64]
 LIMITS = Rollout.model_validate({"ring": [{"name": "all", "devices": "tags.fleet = 'ny'", "dwell": "0 s"}]})
@@ -53,6 +54,7 @@ class Plant:
         self.rng = np.random.default_rng(self.seed)
         self.hard = self.rng.normal(0, self.by_site, self.sites)
         self.days = 0
+        self.fate = np.random.default_rng(self.seed + 1_000)  # its own, so that outcomes change no scores
 
     def day(
         self,
@@ -63,8 +65,12 @@ class Plant:
         failing: float = 0.0,
         slower_by: int = 0,
         season: float = 0.0,
+        outcomes: bool = False,
     ) -> None:
-        """A day's message of every device; the first `canaries` of them have the new version."""
+        """A day's message of every device; the first `canaries` of them have the new version.
+
+        The old version's scores are the chances of what happens; with `outcomes` it becomes known.
+        """
         common = season + self.rng.normal(0, self.by_day)
         for site in range(self.sites):
             has_new = site < canaries
@@ -85,12 +91,22 @@ class Plant:
                 scores=grouped(np.bincount(cells, minlength=259).tolist()),
             )
             mine[version] = counted(mine.get(version), version, period)
+            if outcomes:
+                happened = (self.fate.random(self.rows) < scores).astype(np.float64)
+                mine[version] = judged(mine[version], [judgement(self.days, told, happened)])
         self.days += 1
 
     def look(self, new: NumberFeature | None = None) -> Field:
         """What the gate says now."""
         references = {"1": reference(self.old), "2": reference(new or self.old)}
         return judge(self.uses, "2", "1", references=references, limits=LIMITS)
+
+
+def judgement(at: int, scores: Scores, happened: Scores) -> Judged:
+    """What a day's answers turned out to cost."""
+    logs, squares = log_loss(happened, scores), brier(happened, scores)
+    sums = [float(one.sum()) for loss in (logs, squares) for one in (loss, loss**2)]
+    return Judged(at, len(scores), int(happened.sum()), *sums)
 
 
 def reference(feature: NumberFeature) -> Reference:
