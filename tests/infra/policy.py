@@ -24,6 +24,12 @@ ENDPOINT = "Microsoft.Network/privateEndpoints"
 WATCHED = (STORAGE, SITE, TOPIC, SYSTEM_TOPIC, HUB, BUS, VAULT, REGISTRY, LOGS, WORKSPACE, CONTAINERS)
 TAGGED = (*WATCHED, PLAN, INSIGHTS, COMPUTE, ENDPOINT, "Microsoft.ManagedIdentity/userAssignedIdentities")
 BY_KEY = "a Stack Edge device"  # the one case in which an account takes keys: the device has nothing else
+FLEX_REFUSES = {"ftpsState", "alwaysOn", "linuxFxVersion", "appCommandLine", "javaVersion", "pythonVersion"}
+FLEX_REFUSES_SETTINGS = {  # Microsoft's list of settings that this plan does not take
+    "ENABLE_ORYX_BUILD", "FUNCTIONS_EXTENSION_VERSION", "FUNCTIONS_WORKER_RUNTIME", "FUNCTIONS_WORKER_RUNTIME_VERSION",
+    "SCM_DO_BUILD_DURING_DEPLOYMENT", "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING", "WEBSITE_CONTENTSHARE",
+    "WEBSITE_RUN_FROM_PACKAGE", "WEBSITE_USE_PLACEHOLDER",
+}  # fmt: skip
 type Check = Callable[[Estate], Iterator[str]]
 
 
@@ -111,6 +117,28 @@ def published_by_password(estate: Estate) -> Iterator[str]:
             }
             if off != {"ftp", "scm"}:
                 yield f"{site.at}: {site} refuses passwords for {sorted(map(str, off))} only"
+
+
+def by_ftp(estate: Estate) -> Iterator[str]:
+    """Each site that could take FTP refuses it; Flex Consumption has none."""
+    for world in estate.worlds.values():
+        for site in world.made(SITE):
+            flex = get(site.body, "properties.functionAppConfig")
+            if not flex and get(site.body, "properties.siteConfig.ftpsState") != "Disabled":
+                yield f"{site.at}: {site} takes FTP"
+
+
+def flex_is_told_what_it_knows(estate: Estate) -> Iterator[str]:
+    """A Flex Consumption site is refused whole for some words, and some settings stop its deployments."""
+    for world in estate.worlds.values():
+        for site in world.made(SITE):
+            said = get(site.body, "properties.siteConfig")
+            if get(site.body, "properties.functionAppConfig") and isinstance(said, dict):
+                yield from (f"{site.at}: {site} says {name}" for name in sorted(FLEX_REFUSES & said.keys()))
+        for settings in world.made(f"{SITE}/config"):
+            given = get(settings.body, "properties")
+            told = FLEX_REFUSES_SETTINGS & given.keys() if isinstance(given, dict) else set[str]()
+            yield from (f"{settings.at}: {settings} sets {name}" for name in sorted(told))
 
 
 def identities(estate: Estate) -> Iterator[str]:
@@ -315,9 +343,8 @@ POLICY: Mapping[str, Check] = {
     "what is deleted or overwritten can be brought back": restorable,
     "what lands, and what was not delivered, is deleted some day": expiring,
     "sites answer by https only": everywhere(SITE, "properties.httpsOnly", True),
-    "sites take no FTP and no password": all_of(
-        published_by_password, everywhere(SITE, "properties.siteConfig.ftpsState", "Disabled")
-    ),
+    "sites take no FTP and no password": all_of(published_by_password, by_ftp),
+    "Flex Consumption is told nothing that it refuses": flex_is_told_what_it_knows,
     "identities are user-assigned": identities,
     "the app has a cap on its instances": capped,
     "the app reaches its host's storage and its package by identity": by_identity,
