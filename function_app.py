@@ -5,6 +5,7 @@ import azure.functions as func
 import functions.drift.trigger
 import functions.operator.trigger
 import functions.promotion.trigger
+import functions.replay.trigger
 import functions.retraining.trigger
 import functions.rollout.trigger
 from functions.wiring import azure, tell
@@ -18,3 +19,4 @@ app.register_functions(functions.promotion.trigger.blueprint)
 app.register_functions(functions.rollout.trigger.blueprint)
 app.register_functions(functions.drift.trigger.blueprint)
 app.register_functions(functions.operator.trigger.blueprint)
+app.register_functions(functions.replay.trigger.blueprint)

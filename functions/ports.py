@@ -23,8 +23,8 @@ class Stored:
 class Rows(Protocol):
     """Small durable facts: tables of partitions of rows.
 
-    Tables: uploads, transfers, requests, generations, jobs, rollouts, pins, devices, episodes, images, journal.
-    Partition and key may hold any text.
+    Tables: uploads, transfers, requests, generations, jobs, rollouts, pins, devices, episodes, images, replays,
+    journal. Partition and key may hold any text.
     """
 
     def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from hashlib import sha256
 
 import azure.functions as func
@@ -17,6 +18,7 @@ from functions.wiring import Cloud
 
 CONTAINER = "quarantine"
 log = logging.getLogger("refluent.intake")
+_watched: ContextVar[list[str] | None] = ContextVar("watched", default=None)
 
 
 @contextmanager
@@ -51,6 +53,19 @@ def _poison_set_aside(here: Cloud, entry: str, message: Message | func.EventHubE
         outcome = "used"
     finally:
         tracing.taken(entry, outcome)
+        if (watched := _watched.get()) is not None:
+            watched.append(outcome)
+
+
+@contextmanager
+def outcomes() -> Iterator[list[str]]:
+    """What becomes of the messages that are handled in the block: used, ignored, quarantined or failed."""
+    seen: list[str] = []
+    token = _watched.set(seen)
+    try:
+        yield seen
+    finally:
+        _watched.reset(token)
 
 
 def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison, about: str = "", loop: str = "-") -> None:

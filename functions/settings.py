@@ -95,14 +95,25 @@ class Settings(BaseModel):
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """Read and check the settings and every loop file; a blank setting is a missing one.
+    """Read and check the settings and every loop file.
 
     Raises:
         Refused: A setting is missing or unusable, or a loop file is broken.
     """
+    settings = read(environment)
+    _loops(settings.loops_folder)
+    return settings
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Read and check the settings alone; a blank one is a missing one.
+
+    Raises:
+        Refused: A setting is missing or unusable.
+    """
     known = {str(field.alias): environment.get(str(field.alias)) for field in Settings.model_fields.values()}
     try:
-        settings = Settings.model_validate({name: value for name, value in known.items() if value})
+        return Settings.model_validate({name: value for name, value in known.items() if value})
     except ValidationError as problem:
         wrong = [f"{error['loc'][0]}: {error['msg']}" for error in problem.errors(include_url=False)]
         raise Refused(
@@ -110,8 +121,6 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
             why="; ".join(wrong),
             fix="compare local.settings.json (or the app's configuration) with local.settings.sample.json",
         ) from problem
-    _loops(settings.loops_folder)
-    return settings
 
 
 @cache

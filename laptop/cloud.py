@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from laptop.arm import ResourceManager
 from laptop.event_grid.relay import EventGrid
 from laptop.identity import Identity
 from laptop.iot_hub.hub import IotHub
@@ -39,12 +40,14 @@ async def serve(stack: Stack, *, telemetry_by_event_grid: bool) -> None:
     identity = Identity(stack)
     grid = EventGrid(stack, subscriptions(stack, telemetry=telemetry_by_event_grid), identity)
     workspace, hub = MlWorkspace(stack, identity, grid.emit), IotHub(stack, identity, grid.emit)
+    registry = Registry(stack, identity, stack.registry_url)
+    manager = ResourceManager(stack, identity, grid, others=[registry.app(), workspace.app()])
     servers = [
         _server(stack, front(stack, grid.emit), BLOB_PORT),
         _server(stack, grid.app(), EVENT_GRID_PORT),
         _server(stack, workspace.app(), ML_PORT),
         _server(stack, hub.app(), HUB_PORT),
-        _server(stack, Registry(stack, identity, stack.registry_url).app(), REGISTRY_PORT),
+        _server(stack, manager.app(), REGISTRY_PORT),
         _server(stack, identity.app(), IDENTITY_PORT, tls=False),
     ]
     try:

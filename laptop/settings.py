@@ -20,6 +20,7 @@ def app_settings(stack: Stack) -> Mapping[str, str]:
         "EVENT_TOPIC_ENDPOINT": stack.topic_url,
         "IOTHUB_HOSTNAME": stack.hub_hostname,
         "IOTHUB_ID": HUB_ID,
+        "AZURE_RESOURCE_MANAGER_ENDPOINT": stack.registry_url,
         "LOOPS_FOLDER": "loops",
         "LOOP_SCHEDULE": "* * * * * *",
         "RECONCILE_SCHEDULE": "*/15 * * * * *",

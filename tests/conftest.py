@@ -38,6 +38,7 @@ TOGETHER = {  # by a fixture that takes seconds to make, or by what takes most o
         "tests/laptop/test_ml_jobs.py",
         "tests/laptop/test_ml_restart.py",
         "tests/laptop/test_ml_workspace.py",
+        "tests/laptop/test_replay.py",
         "tests/laptop/test_storage.py",
         "tests/laptop/test_tls.py",
         "tests/training/test_components.py",  # for azure.ai.ml, which that worker imports anyway

@@ -22,6 +22,7 @@ from edge.errors import Misconfigured
 from edge.ingest.settings import settings_from as ingest_settings
 from edge.settings import settings_from
 from functions import events, ports
+from functions.deployed import FUNCTIONS
 from functions.loops import Loop
 from functions.manifests.findings import RULES
 from functions.settings import Settings
@@ -270,6 +271,18 @@ def test_every_logger_is_documented() -> None:
     assert documented == {
         name for source in sources for name in re.findall(r'getLogger\("(refluent\.[a-z.]+)"\)', source)
     }
+
+
+def test_every_examination_of_the_doctor_is_documented() -> None:
+    table = rows(section(text("docs/operations.md"), "## `refluent doctor`"))[2:]
+    sources = [path.read_text() for path in (ROOT / "functions/operator/doctor").glob("*.py")]
+    form = r'Finding\(\s*"(\w+)"|of_answer[(,]\s*"(\w+)"'
+    named = {first or second for source in sources for first, second in re.findall(form, source)}
+    assert {name for cells in table for name in coded(cells[0])} == named
+
+
+def test_the_doctor_looks_for_the_functions_that_there_are() -> None:
+    assert sorted(FUNCTIONS) == sorted(indexed())
 
 
 def test_every_function_is_in_the_loops_description() -> None:

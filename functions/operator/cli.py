@@ -16,9 +16,11 @@ from rich.text import Text
 
 from functions.journal import Entry, entries
 from functions.operator.approve import approve
+from functions.operator.doctor.command import doctor
 from functions.operator.drift.command import drift
 from functions.operator.pin import pin, unpin
 from functions.operator.plan import deploy, plan
+from functions.operator.replay import replay
 from functions.operator.status import readable, status, why
 from functions.operator.train import train
 from functions.operator.verify import verify
@@ -65,6 +67,8 @@ COLOURS = {
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
+app.command("doctor")(doctor)
+app.command("replay")(replay)
 app.command("train")(train)
 app.command("approve")(approve)
 app.command("drift")(drift)

@@ -57,6 +57,7 @@ var appContainers = [
   { name: 'outputs', role: blobDataReader } // what jobs wrote: judged, then copied to models
   { name: 'models', role: blobDataContributor } // what devices fetch
   { name: 'quarantine', role: blobDataContributor } // what can never be used, with the reason
+  { name: 'deadletter', role: blobDataReader } // what a person orders to be replayed
 ]
 
 // What a training script may do: read what it was given, write what it made. It cannot touch what devices fetch
@@ -71,8 +72,7 @@ var trainingContainers = [
 var changedByHand = [
   'landing' // refluent send
   'models' // refluent approve signs
-  'deadletter' // refluent replay takes away what was delivered
-  'quarantine' // likewise
+  'deadletter' // refluent replay --file brings recorded events
 ]
 var operatorContainers = hasOperator ? changedByHand : []
 
@@ -408,7 +408,7 @@ resource operatorManagesDevices 'Microsoft.Authorization/roleAssignments@2022-04
   }
 }
 
-// TrainingCodeChanged, and dead letters that are replayed
+// TrainingCodeChanged, and the empty batch of refluent doctor
 resource operatorAnnounces 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (hasOperator) {
   name: guid(topic.id, operatorPrincipalId, eventGridDataSender)
   scope: topic

@@ -39,6 +39,7 @@ class Lane:
         self._waiting = [(one.due_at, one.row, one) for one in queue.owed(subscription.name)]
         heapq.heapify(self._waiting)
         self._under_way = 0
+        self.admitted = False  # by its endpoint, since this process started
         self._changed = asyncio.Event()
 
     @property
@@ -72,6 +73,7 @@ class Lane:
         while True:
             with contextlib.suppress(Unreachable, TimeoutError):
                 if await endpoint.consents():
+                    self.admitted = True
                     return
                 if not refused:
                     _logger.warning(

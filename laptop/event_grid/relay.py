@@ -85,6 +85,10 @@ class EventGrid:
             for lane in self._lanes:
                 tasks.create_task(lane.run(tls, dead_letters))
 
+    def subscriptions(self) -> list[tuple[Subscription, bool]]:
+        """Every subscription, and whether its endpoint has agreed to receive events."""
+        return [(lane.subscription, lane.admitted) for lane in self._lanes]
+
     def statistics(self) -> dict[str, dict[str, int]]:
         """The books of every subscription, and their sum under ``total``; see `Tally` for the entries, plus pending."""
         books = {lane.subscription.name: asdict(lane.tally) | {"pending": lane.pending} for lane in self._lanes}

@@ -83,6 +83,8 @@ ROLES: Mapping[str, Role] = {  # by GUID; a role that is not here may not be giv
 
 NOTHING: tuple[str, ...] = ()  # it only builds or reads a value here
 OPERATIONS: Mapping[str, tuple[str, ...]] = {  # what the code asks of Azure (sdk_calls.py) -> the permissions it takes
+    "asking: get_token.token": NOTHING,
+    "asking: send_request": NOTHING,  # refluent doctor: a denial is an answer too
     "blobs: get_blob_client.download_blob.readall": (f"{BLOB}/read",),
     "blobs: get_blob_client.get_blob_properties": (f"{BLOB}/read",),
     "blobs: get_blob_client.start_copy_from_url": (f"{BLOB}/read", f"{BLOB}/write"),
@@ -178,6 +180,7 @@ GRANTS = (
     Grant("app", READER, "outputs", READ),
     Grant("app", CONTRIBUTOR, "models", WRITE),
     Grant("app", CONTRIBUTOR, "quarantine", WRITE),
+    Grant("app", READER, "deadletter", READ),
     Grant("app", "Storage Table Data Contributor", "dataAccount.account", TABLES),
     Grant("app", "AzureML Data Scientist", "workspace.workspace", JOBS),
     Grant("app", "fleetDeployer", "hub.hub", DEPLOYS),
@@ -220,8 +223,7 @@ GRANTS = (
     Grant("operator", READER, "dataAccount.account", READ, "refluent why, verify, plan", when=OPERATED),
     Grant("operator", CONTRIBUTOR, "landing", WRITE, "refluent send", when=OPERATED),
     Grant("operator", CONTRIBUTOR, "models", WRITE, "refluent approve", when=OPERATED),
-    Grant("operator", CONTRIBUTOR, "deadletter", (f"{BLOB}/delete",), "refluent replay", when=OPERATED),
-    Grant("operator", CONTRIBUTOR, "quarantine", (f"{BLOB}/delete",), "refluent replay", when=OPERATED),
+    Grant("operator", CONTRIBUTOR, "deadletter", WRITE, "refluent replay --file", when=OPERATED),
     Grant("operator", "Storage Table Data Contributor", "dataAccount.account", TABLES, "refluent pin", when=OPERATED),
     Grant("operator", "Key Vault Secrets Officer", "signingVault.vault", (MAKES,),
           "the postprovision hook makes the signing key", when=OPERATED),
@@ -231,7 +233,7 @@ GRANTS = (
     Grant("operator", "IoT Hub Data Contributor", "hub.hub", (f"{HUB}/devices/write", f"{HUB}/twins/write"),
           "registering and tagging devices, base deployments", when=OPERATED),
     Grant("operator", "EventGrid Data Sender", "topics.announcements", OPERATIONS["eventgrid: send"],
-          "TrainingCodeChanged, refluent replay", when=OPERATED),
+          "TrainingCodeChanged, refluent doctor", when=OPERATED),
     # the model image in the cloud
     Grant("inference", "AcrPull", "registry.registry", (f"{ACR}/pull/read",), "the image", when=IN_THE_CLOUD),
     Grant("kubelet", "AcrPull", "registry.registry", (f"{ACR}/pull/read",), "the image", when=ON_KUBERNETES),
