@@ -14,6 +14,7 @@ from laptop.cli import HOME
 from laptop.event_grid.subscription import Subscription
 from laptop.stack import ACCOUNT_ID, HUB_ID, TOPIC_ID, WORKSPACE_ID, Stack
 from laptop.subscriptions import subscriptions
+from tests.infra import signals
 from tests.infra.bicep.deploy import World
 from tests.infra.bicep.parameters import plain
 from tests.infra.bicep.values import Thing, Value, get
@@ -210,6 +211,7 @@ CHECKS = {
     "settings": settings_are_complete,
     "documented settings": settings_are_documented,
     "names of the code": names_are_those_of_the_code,
+    "signals": signals.agreed,
     "hooks": hooks_use_outputs_that_exist,
     "parameters": parameters_are_those_of_azd,
 }

@@ -1,0 +1,60 @@
+"""Whether alerts and workbook ask for what the app tells: metrics, their attributes, decisions, tables."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from tests.infra.bicep.values import get
+from tests.infra.estate import ROOT, Estate
+
+TABLES = {"AppMetrics", "AppTraces", "AppRequests", "AppDependencies"}  # of Application Insights in Log Analytics
+CODE = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "functions").rglob("*.py")))
+METRICS = set(re.findall(r'create_\w+\("(refluent\.[a-z.]+)"', CODE))
+ATTRIBUTES = set(re.findall(r'"([a-z_]+)": ', CODE))  # those of spans and lines are told behind `refluent.`
+DECISIONS = {*re.findall(r"(?m)^class (\w+)", CODE), *re.findall(r'"([A-Z][A-Za-z]+)"', CODE)}
+
+
+def agreed(estate: Estate) -> Iterator[str]:
+    """Every query names only what the app tells and what Application Insights has."""
+    for where, query in sorted(set(_queries(estate))):
+        yield from (f"{where}: {problem}" for problem in _problems(query))
+
+
+def _problems(query: str) -> Iterator[str]:
+    table = re.match(r"\w+", query)
+    if table is None or table[0] not in TABLES:
+        yield f"there is no table {query[:20]!r}"
+    for name in re.findall(r'Name == "([^"]+)"', query):
+        if name not in METRICS:
+            yield f"no metric is called {name}"
+    for name in re.findall(r'Properties\["([^"]+)"\]', query):
+        if name.removeprefix("refluent.") not in ATTRIBUTES:
+            yield f"nothing has an attribute {name}"
+    for said in re.findall(r'decision(?:"\]\))? (?:==|in) (\([^)]*\)|"[^"]*")', query):
+        for name in re.findall(r'"(\w+)"', said):
+            if name not in DECISIONS:
+                yield f"no decision is called {name}"
+
+
+def _queries(estate: Estate) -> Iterator[tuple[str, str]]:
+    for world in estate.worlds.values():
+        for rule in world.made("Microsoft.Insights/scheduledQueryRules"):
+            for one in _each(get(rule.body, "properties.criteria.allOf")):
+                yield str(rule.at), str(one["query"])
+        for book in world.made("Microsoft.Insights/workbooks"):
+            for query in _asked(json.loads(str(get(book.body, "properties.serializedData")))):
+                yield str(book.at), query
+
+
+def _asked(part: Any) -> Iterator[str]:
+    for name, value in part.items() if isinstance(part, dict) else ():
+        if name == "query":
+            yield str(value)
+        yield from _asked(value)
+    for one in _each(part):
+        yield from _asked(one)
+
+
+def _each(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
