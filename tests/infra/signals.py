@@ -25,16 +25,13 @@ def _problems(query: str) -> Iterator[str]:
     table = re.match(r"\w+", query)
     if table is None or table[0] not in TABLES:
         yield f"there is no table {query[:20]!r}"
-    for name in re.findall(r'Name == "([^"]+)"', query):
-        if name not in METRICS:
-            yield f"no metric is called {name}"
-    for name in re.findall(r'Properties\["([^"]+)"\]', query):
-        if name.removeprefix("refluent.") not in ATTRIBUTES:
-            yield f"nothing has an attribute {name}"
-    for said in re.findall(r'decision(?:"\]\))? (?:==|in) (\([^)]*\)|"[^"]*")', query):
-        for name in re.findall(r'"(\w+)"', said):
-            if name not in DECISIONS:
-                yield f"no decision is called {name}"
+    metrics = set(re.findall(r'Name == "([^"]+)"', query))
+    attributes = {name.removeprefix("refluent.") for name in re.findall(r'Properties\["([^"]+)"\]', query)}
+    said = " ".join(re.findall(r'decision(?:"\]\))? (?:==|in) (\([^)]*\)|"[^"]*")', query))
+    decisions = set(re.findall(r'"(\w+)"', said))
+    yield from (f"no metric is called {name}" for name in sorted(metrics - METRICS))
+    yield from (f"nothing has an attribute {name}" for name in sorted(attributes - ATTRIBUTES))
+    yield from (f"no decision is called {name}" for name in sorted(decisions - DECISIONS))
 
 
 def _queries(estate: Estate) -> Iterator[tuple[str, str]]:
