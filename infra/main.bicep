@@ -19,6 +19,9 @@ param principalType string = 'User'
 @description('Object ids of the identities that devices read models with, separated by commas.')
 param devicePrincipalIds string = ''
 
+@description('Containers in which uploads land, separated by commas; hooks/preprovision asks the loop files.')
+param landingContainers string = 'landing'
+
 @description('How telemetry reaches the app: an event hub, or Event Grid, which costs nothing while nothing is sent.')
 @allowed(['eventHubs', 'eventGrid'])
 param telemetry string = 'eventHubs'
@@ -110,7 +113,8 @@ var reconcileSchedule = '0 */15 * * * *'
 var eventHub = 'telemetry'
 var consumerGroup = 'drift'
 var packageContainer = 'app-package'
-var dataContainers = ['landing', 'versions', 'manifests', 'outputs', 'models', 'quarantine', 'deadletter']
+var landing = map(split(landingContainers, ','), name => trim(name))
+var dataContainers = concat(landing, ['versions', 'manifests', 'outputs', 'models', 'quarantine', 'deadletter'])
 
 var names = {
   actionGroup: '${abbreviations.actionGroup}${token}'
@@ -191,7 +195,7 @@ module dataAccount 'modules/storage.bicep' = {
     logsTo: monitoring.outputs.workspaceId
     containers: dataContainers
     // Admitted files are kept in `versions`, as long as a model that was trained on them may have to be explained
-    daysKept: { landing: 365, outputs: 90, quarantine: 180, deadletter: 90 }
+    daysKept: union(toObject(landing, name => name, name => 365), { outputs: 90, quarantine: 180, deadletter: 90 })
     daysHot: { versions: 90 }
     allowSharedKey: stackEdgeUploads
     public: !privateNetworking
@@ -315,6 +319,7 @@ module workspace 'modules/workspace.bicep' = {
     insightsId: monitoring.outputs.insightsId
     dataAccountName: dataAccount.outputs.name
     dataAccountId: dataAccount.outputs.id
+    landingContainers: landing
     private: privateNetworking
     clusterName: clusterName
     vmSize: trainingVmSize
@@ -347,6 +352,7 @@ module roles 'modules/roles.bicep' = {
     devicePrincipalIds: empty(devicePrincipalIds) ? [] : map(split(devicePrincipalIds, ','), id => trim(id))
     hostAccountName: hostAccount.outputs.name
     dataAccountName: dataAccount.outputs.name
+    landingContainers: landing
     workspaceAccountName: workspaceAccount.outputs.name
     signingVaultName: signingVault.outputs.name
     registryName: registry.outputs.name

@@ -14,6 +14,10 @@ param devicePrincipalIds string[]
 
 param hostAccountName string
 param dataAccountName string
+
+@description('Its containers in which uploads land.')
+param landingContainers string[]
+
 param workspaceAccountName string
 param signingVaultName string
 param registryName string
@@ -49,16 +53,16 @@ var tableDataContributor = subscriptionResourceId(roles, '0a9a7e1f-b9d0-4cc4-a60
 
 var hasOperator = !empty(operatorPrincipalId)
 
-// What the app may do in each container of the data account
-var appContainers = [
-  { name: 'landing', role: blobDataReader } // what sites upload is theirs: the app copies, and changes nothing
+// What the app may do in each container of the data account; what sites upload is theirs: it copies, and changes nothing
+var whatLands = map(landingContainers, name => { name: name, role: blobDataReader })
+var appContainers = concat(whatLands, [
   { name: 'versions', role: blobDataContributor } // an admitted file is kept, once per version
   { name: 'manifests', role: blobDataContributor } // which versions a job trains on
   { name: 'outputs', role: blobDataReader } // what jobs wrote: judged, then copied to models
   { name: 'models', role: blobDataContributor } // what devices fetch
   { name: 'quarantine', role: blobDataContributor } // what can never be used, with the reason
   { name: 'deadletter', role: blobDataReader } // what a person orders to be replayed
-]
+])
 
 // What a training script may do: read what it was given, write what it made. It cannot touch what devices fetch
 var trainingContainers = [
@@ -70,11 +74,10 @@ var trainingContainers = [
 
 // What the operator changes by hand; everything else in the account is read only
 var changedByHand = [
-  'landing' // refluent send
   'models' // refluent approve signs
   'deadletter' // refluent replay --file brings recorded events
 ]
-var operatorContainers = hasOperator ? changedByHand : []
+var operatorContainers = hasOperator ? concat(landingContainers, changedByHand) : [] // refluent send
 
 resource hostAccount 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: hostAccountName

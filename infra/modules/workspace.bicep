@@ -17,6 +17,9 @@ param insightsId string
 param dataAccountName string
 param dataAccountId string
 
+@description('Its containers in which uploads land.')
+param landingContainers string[]
+
 @description('Whether the data account is reached by a private endpoint of the managed network.')
 param private bool
 
@@ -29,7 +32,7 @@ param vmSize string
 param nodesAtMost int
 
 // Each of these containers is a datastore of its name; jobs see them with the cluster's identity, without any key
-var datastores = ['landing', 'versions', 'manifests', 'models', 'outputs']
+var datastores = concat(landingContainers, ['versions', 'manifests', 'models', 'outputs'])
 
 var toTheDataAccount = {
   'data-account': {
