@@ -21,3 +21,8 @@ foreach ($try in 1..5) {
 Write-Output 'events are subscribed'
 .venv/Scripts/python.exe -m infra.steps.base_deployments
 if ($LASTEXITCODE -ne 0) { throw 'the base deployments were not made' }
+# It asks with your rights and looks up the app's; a right that was given minutes ago may still be missing somewhere
+$env:AZURE_CLIENT_ID = $env:APP_CLIENT_ID
+.venv/Scripts/refluent.exe doctor --azure
+if ($LASTEXITCODE -ne 0) { Write-Output 'see above; refluent doctor --azure asks again' }
+exit 0

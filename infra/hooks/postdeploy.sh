@@ -19,3 +19,5 @@ until az deployment group create --only-show-errors --output none \
 done
 echo "events are subscribed"
 .venv/bin/python -m infra.steps.base_deployments
+# It asks with your rights and looks up the app's; a right that was given minutes ago may still be missing somewhere
+AZURE_CLIENT_ID=$APP_CLIENT_ID .venv/bin/refluent doctor --azure || echo "see above; \`refluent doctor --azure\` asks again"

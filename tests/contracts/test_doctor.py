@@ -437,8 +437,10 @@ def test_a_right_that_the_apps_identity_lacks_is_said_with_the_command(settings:
 
     with serving(https_server(Starlette(routes=[Route("/{rest:path}", answer)]), stack, port)):
         place = {"AZURE_RESOURCE_MANAGER_ENDPOINT": f"https://{stack.address}:{port}", "AZURE_CLIENT_ID": CLIENT}
-        blobs, rows, ml, hub = found(rights.rights, settings, **place)
-    assert blobs.level == "ok"
+        *blobs, rows, ml, hub = found(rights.rights, settings, **place)
+    assert {one.level for one in blobs} == {"ok"}
+    names = ("deadletter", "landing", "outputs", "manifests", "models", "quarantine", "versions")
+    assert [one.what.rpartition(" ")[2] for one in blobs] == list(names)
     assert {rows.level, ml.level, hub.level} == {"error"}
     assert '--role "AzureML Data Scientist"' in ml.fix
     assert "--assignee-object-id ours" in ml.fix

@@ -185,7 +185,7 @@ def parameters_are_those_of_azd(estate: Estate) -> Iterator[str]:
 
 
 def _set_by(script: str) -> set[str]:
-    return {"LASTEXITCODE", *re.findall(r"(?m)^\s*(?:export )?([A-Z][A-Z0-9_]+)=", script)}
+    return {"LASTEXITCODE", *re.findall(r"(?m)^\s*(?:export |\$env:)?([A-Z][A-Z0-9_]+) ?=", script)}
 
 
 def _settings(world: World) -> dict[str, Value]:

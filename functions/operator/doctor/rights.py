@@ -10,6 +10,7 @@ from functions.operator.doctor.finding import Finding, Right
 from functions.operator.doctor.patient import Patient
 
 IDENTITIES, ASSIGNMENTS = "2024-11-30", "2022-04-01"
+READ, WRITTEN = ("deadletter", "outputs"), ("manifests", "models", "quarantine", "versions")  # besides what lands
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,14 @@ def needs(patient: Patient) -> list[Need]:
         "Microsoft.Storage/storageAccounts/tableServices/tables/entities",
     )
     ml, hub = "Microsoft.MachineLearningServices/workspaces", "Microsoft.Devices/IotHubs"
+    container = f"{ours.account_id}/blobServices/default/containers"
+    only_read = {*READ, *(loop.data.container for loop in patient.loops.values())}
     return [
-        Need(ours.account_id, [f"{blobs}/read", f"{blobs}/write"], "Storage Blob Data Contributor"),
+        *(Need(f"{container}/{name}", [f"{blobs}/read"], "Storage Blob Data Reader") for name in sorted(only_read)),
+        *(
+            Need(f"{container}/{name}", [f"{blobs}/read", f"{blobs}/write"], "Storage Blob Data Contributor")
+            for name in WRITTEN
+        ),
         Need(ours.account_id, [f"{rows}/read", f"{rows}/write"], "Storage Table Data Contributor"),
         Need(
             ours.workspace_id, [f"{ml}/jobs/write", f"{ml}/models/versions/write"], "AzureML Data Scientist", data=False
