@@ -60,4 +60,5 @@ def test_each_step_reads_what_is_an_output_or_what_a_hook_has_set() -> None:
 
 
 def _variables(script: str) -> set[str]:
-    return set(re.findall(r"\$(?:env:|\{)?([A-Z][A-Z0-9_]{3,})", script)) - {"LASTEXITCODE"}
+    """Those it reads."""
+    return set(re.findall(r"\$(?:env:|\{)?([A-Z][A-Z0-9_]{3,})\b(?! =)", script)) - {"LASTEXITCODE"}
