@@ -35,6 +35,25 @@ class Rejected:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A file of labels that the scoring module was told.
+
+    Args:
+        joined: Those that belong to an answer that it knows, and that it did not know before.
+        duplicate: Those that it knew already.
+        conflicting: Those that differ from what it knew.
+        unknown: Those of no answer that it keeps.
+    """
+
+    source: str
+    digest: str
+    joined: int
+    duplicate: int
+    conflicting: int
+    unknown: int
+
+
 class Book:
     """The lines, and what they add up to.
 
@@ -47,6 +66,7 @@ class Book:
         self._path, self._disk = path, disk
         self.taken: dict[tuple[str, str], Taken] = {}
         self.rejected: dict[tuple[str, str], Rejected] = {}
+        self.told: dict[tuple[str, str], Told] = {}
         self.open: dict[str, Taken] = {}  # by name on the cloud share: what no manifest lists yet
         self._owners: dict[str, str] = {}
         self.manifests = 0
@@ -65,13 +85,18 @@ class Book:
         """Write down that a file is to be set aside."""
         self._add({"rejected": asdict(rejected)})
 
+    def tell(self, told: Told) -> None:
+        """Write down that the scoring module was told a file of labels."""
+        self._add({"told": asdict(told)})
+
     def send(self, manifest: str) -> None:
         """Write down that a manifest lists everything that was open."""
         self._add({"sent": manifest})
 
-    def done(self, source: str, digest: str) -> Taken | Rejected | None:
+    def done(self, source: str, digest: str) -> Taken | Rejected | Told | None:
         """What was decided about this content under this name; None if nothing was."""
-        return self.taken.get((source, digest)) or self.rejected.get((source, digest))
+        name = (source, digest)
+        return self.taken.get(name) or self.rejected.get(name) or self.told.get(name)
 
     def owner(self, name: str) -> str | None:
         """Which source made the file of that name on the cloud share; None if none did."""
@@ -79,7 +104,7 @@ class Book:
 
     def knows(self, source: str) -> bool:
         """Whether anything was decided under this name."""
-        return any(one == source for one, _ in (*self.taken, *self.rejected))
+        return any(one == source for one, _ in (*self.taken, *self.rejected, *self.told))
 
     def _add(self, line: dict[str, object]) -> None:
         self._disk.append(self._path, json.dumps(line).encode() + b"\n")
@@ -93,5 +118,8 @@ class Book:
         elif "rejected" in line:
             rejected = Rejected(**line["rejected"])
             self.rejected[rejected.source, rejected.digest] = rejected
+        elif "told" in line:
+            told = Told(**line["told"])  # type: ignore[arg-type] # as it was written
+            self.told[told.source, told.digest] = told
         else:
             self.open, self.manifests = {}, self.manifests + 1

@@ -69,7 +69,7 @@ def _all_there(names: list[str], wanted: list[str]) -> None:
 
 def _column(name: str, found: pa.ChunkedArray, column: Column) -> pa.ChunkedArray:
     plain = pc.cast(found, found.type.value_type) if pa.types.is_dictionary(found.type) else found
-    made = {"number": _numbers, "category": _names, "label": _flags}[column.type](name, plain, column)
+    made = {"number": _numbers, "category": _names, "label": _label}[column.type](name, plain, column)
     missing = made.null_count / len(made) if len(made) else 0.0
     if missing > column.nulls:
         raise Unclean(f"{name} is missing in {missing:.1%} of the rows; {column.nulls:.1%} may be")
@@ -106,8 +106,17 @@ def _names(name: str, found: pa.ChunkedArray, column: Column) -> pa.ChunkedArray
     return names
 
 
-def _flags(name: str, found: pa.ChunkedArray, _: Column) -> pa.ChunkedArray:
-    flags = pa.types.is_boolean(found.type) or pa.types.is_null(found.type)
-    if not flags and not (pa.types.is_integer(found.type) and set(pc.unique(found).to_pylist()) <= {0, 1, None}):
+def _label(name: str, found: pa.ChunkedArray, _: Column) -> pa.ChunkedArray:
+    return flags(name, found)
+
+
+def flags(name: str, found: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of true and false, which may be spelled 1 and 0.
+
+    Raises:
+        Unclean: It holds anything else.
+    """
+    plain = pa.types.is_boolean(found.type) or pa.types.is_null(found.type)
+    if not plain and not (pa.types.is_integer(found.type) and set(pc.unique(found).to_pylist()) <= {0, 1, None}):
         raise Unclean(f"{name} holds {found.type}, and should hold true and false, or 0 and 1")
     return pc.cast(found, pa.bool_())

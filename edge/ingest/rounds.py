@@ -5,21 +5,32 @@ finishes what an earlier one began.
 """
 
 import json
+import logging
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from edge.ingest.book import Book, Rejected, Taken
+from edge.ingest.book import Book, Rejected, Taken, Told
 from edge.ingest.clean import Cleaned, Unclean, clean
 from edge.ingest.disk import Disk
+from edge.ingest.labels import Silent, are_labels, read_labels, tell
 from edge.ingest.schema import Schema
 from edge.ingest.settings import Settings
 from edge.ingest.watch import Watch, marker_of
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Every file that was seen is in exactly one of the other three."""
+    """Every file that was seen was taken or rejected, or waits.
+
+    Args:
+        taken: On the cloud share, or, of labels, told to the scoring module.
+        rows: On the cloud share.
+        manifests: Likewise.
+        outcomes: That the scoring module could join with its answers.
+    """
 
     seen: int
     taken: int
@@ -27,6 +38,7 @@ class Counts:
     waiting: int
     rows: int
     manifests: int
+    outcomes: int = 0
 
 
 class Ingest:
@@ -59,13 +71,13 @@ class Ingest:
         self._send()
         for path, digest in digests.items():
             waiting += not self._clear(path, digest)
-        taken, rejected = self._book.taken, self._book.rejected
-        rows = sum(one.rows for one in taken.values())
-        seen = len(taken) + len(rejected) + waiting
-        return Counts(seen, len(taken), len(rejected), waiting, rows, self._book.manifests)
+        taken, rejected = len(self._book.taken) + len(self._book.told), len(self._book.rejected)
+        rows = sum(one.rows for one in self._book.taken.values())
+        outcomes = sum(one.joined for one in self._book.told.values())
+        return Counts(taken + rejected + waiting, taken, rejected, waiting, rows, self._book.manifests, outcomes)
 
     def _handle(self, path: Path) -> str:
-        """Take or reject one file, if that was not done; returns the digest of what it held, empty if it changed."""
+        """Take or reject one file, if that was not done; returns the digest of what it held, empty if it must wait."""
         source, about = self._source(path), path.stat()
         small = about.st_size <= self._schema.at_most_bytes
         content = path.read_bytes() if small else b""
@@ -79,11 +91,16 @@ class Ingest:
             self._reject(source, digest, f"it has {about.st_size:,} bytes; {self._schema.at_most_bytes:,} are taken")
             return digest
         try:
-            cleaned = clean(source, content, self._schema)
+            if self._settings.outcomes_url and are_labels(source):
+                told = tell(self._settings.outcomes_url, read_labels(source, content))
+                self._book.tell(Told(source, digest, **told))
+            else:
+                self._take(source, digest, clean(source, content, self._schema))
         except Unclean as problem:
             self._reject(source, digest, str(problem))
-        else:
-            self._take(source, digest, cleaned)
+        except Silent as silent:
+            log.warning("%s waits for the scoring module: %s", source, silent)
+            return ""
         return digest
 
     def _take(self, source: str, digest: str, cleaned: Cleaned) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from edge.errors import Misconfigured
 
@@ -21,6 +22,7 @@ class Settings:
         settled_seconds: A file that nobody changed for so long is finished.
         marker: Ending of the file that says that another one is finished, such as `.done`; empty goes by time.
         every_seconds: Time between two rounds.
+        outcomes_url: `/outcomes` of the scoring module, which is told the labels of `….labels.csv`; empty tells nobody.
     """
 
     share: Path
@@ -32,6 +34,7 @@ class Settings:
     settled_seconds: float = 30.0
     marker: str = ""
     every_seconds: float = 10.0
+    outcomes_url: str = ""
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
@@ -53,6 +56,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         settled_seconds=_seconds(environment, "INGEST_SETTLED_SECONDS", Settings.settled_seconds),
         marker=environment.get("INGEST_MARKER", Settings.marker),
         every_seconds=_seconds(environment, "INGEST_EVERY_SECONDS", Settings.every_seconds),
+        outcomes_url=_url(environment, "INGEST_OUTCOMES_URL"),
     )
     for other in (settings.cloud_share, settings.rejects, settings.state):
         if settings.share == other or settings.share in other.parents:
@@ -90,3 +94,16 @@ def _seconds(environment: Mapping[str, str], name: str, default: float) -> float
         fix = f"correct it, or remove it for the default {default:g}"
         raise Misconfigured(f"setting {name} is not usable", why=f"{text!r} is not 0 to 86,400 seconds", fix=fix)
     return seconds
+
+
+def _url(environment: Mapping[str, str], name: str) -> str:
+    text = environment.get(name, "")
+    try:
+        url = urlsplit(text)
+        sound = not text or (url.scheme == "http" and url.hostname and url.path == "/outcomes" and url.port != 0)
+    except ValueError:
+        sound = False
+    if not sound:
+        fix = "set it to the scoring module on the device's own network, such as http://inference:8080/outcomes"
+        raise Misconfigured(f"setting {name} is not usable", why=f"{text!r} is no http URL of /outcomes", fix=fix)
+    return text
