@@ -30,7 +30,7 @@ def test_once_takes_what_is_there_tells_it_and_ends(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     told = json.loads(ended.stdout.splitlines()[-1])
-    assert told == {"seen": 1, "taken": 1, "rejected": 0, "waiting": 0, "rows": 2, "manifests": 1}
+    assert told == {"seen": 1, "taken": 1, "rejected": 0, "waiting": 0, "rows": 2, "manifests": 1, "outcomes": 0}
 
 
 def test_the_cloud_and_its_sdks_are_not_imported() -> None:
