@@ -101,8 +101,8 @@ def set_aside(function: str, code: str) -> None:
 
 
 def evidence(loop: str, log_evidence: float) -> None:
-    """Note how strongly a device's newest window speaks for drift."""
-    _numbers.evidence.record(log_evidence, {"loop": loop})
+    """Note how strongly a device's newest window speaks for drift; what speaks against it counts as nothing."""
+    _numbers.evidence.record(max(log_evidence, 0.0), {"loop": loop})  # a histogram takes no negative number
 
 
 def measured(loop: str, **values: float) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from msgspec import to_builtins
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -27,6 +28,7 @@ from functions.loops import Loop
 from functions.manifests.findings import RULES
 from functions.settings import Settings
 from laptop.cli import HOME
+from laptop.host.settings import read_host_json
 from laptop.settings import app_settings
 from laptop.stack import Stack
 from laptop.subscriptions import subscriptions
@@ -271,6 +273,25 @@ def test_every_logger_is_documented() -> None:
     assert documented == {
         name for source in sources for name in re.findall(r'getLogger\("(refluent\.[a-z.]+)"\)', source)
     }
+
+
+def flat(value: object, name: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from flat(inner, f"{name}.{key}".strip("."))
+    else:
+        yield name, str(value)
+
+
+def test_every_line_of_host_json_is_explained_with_its_value() -> None:
+    table = rows(text("docs/host.md"))[2:]
+    assert {coded(cells[0])[0]: coded(cells[1])[0] for cells in table} == dict(flat(json.loads(text("host.json"))))
+
+
+def test_what_the_laptop_obeys_of_host_json_is_what_its_host_reads() -> None:
+    obeyed = {coded(cells[0])[0] for cells in rows(text("docs/host.md"))[2:] if cells[3] == "obeyed"}
+    read = json.loads(json.dumps(to_builtins(read_host_json(ROOT))))
+    assert obeyed == {name for name, _ in flat(read)} & dict(flat(json.loads(text("host.json")))).keys()
 
 
 def test_every_examination_of_the_doctor_is_documented() -> None:

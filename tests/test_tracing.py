@@ -8,12 +8,13 @@ from datetime import UTC, datetime, timedelta
 import azure.functions as func
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+from opentelemetry.sdk.metrics.export import HistogramDataPoint, InMemoryMetricReader, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from functions import tracing
+from functions.drift.trigger import score_drift_on_telemetry
 from functions.errors import Transient
 from functions.journal import Entry, record
 from functions.ports import JobOutcome
@@ -23,6 +24,8 @@ from functions.retraining.trigger import count_upload_on_blob_created, request_r
 from functions.rollout.trigger import deploy_on_model_registered
 from functions.tracing import carried, following
 from functions.wiring import using
+from tests.drift.test_trigger import PROFILE, WINDOW, routed, sketch_of
+from tests.drift.test_trigger import told as telemetry
 from tests.fakes.cloud import FakeCloud
 from tests.messages import blob_created, registered, run_completed
 from tests.promotion.test_trigger import REPORT, complete
@@ -54,13 +57,22 @@ class Told:
         (span,) = self.spans(name)
         return trace_id(span)
 
-    def number(self, name: str, **attributes: str) -> float | None:
+    def _points(self, name: str) -> list[object]:
         data = self._reader.get_metrics_data()
         scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
-        points = [
-            p for scope in scopes for metric in scope.metrics if metric.name == name for p in metric.data.data_points
+        found = [metric.data for scope in scopes for metric in scope.metrics if metric.name == name]
+        return [point for data in found for point in data.data_points]
+
+    def windows(self, name: str) -> int:
+        """How often a histogram was told something."""
+        return sum(point.count for point in self._points(name) if isinstance(point, HistogramDataPoint))
+
+    def number(self, name: str, **attributes: str) -> float | None:
+        found = [
+            p.value
+            for p in self._points(name)
+            if isinstance(p, NumberDataPoint) and dict(p.attributes or {}) == attributes
         ]
-        found = [p.value for p in points if isinstance(p, NumberDataPoint) and dict(p.attributes or {}) == attributes]
         return found[0] if found else None
 
 
@@ -216,6 +228,14 @@ def test_messages_are_counted_by_what_became_of_them(told: Told, here: FakeCloud
     for outcome in ("used", "ignored", "quarantined", "failed"):
         assert told.number("refluent.messages", function=function, outcome=outcome) == 1, outcome
     assert told.number("refluent.quarantined", function=function, code="BLOB_SITE") == 1
+
+
+def test_the_evidence_of_a_device_is_told_once_a_window_that_was_counted(told: Told, here: FakeCloud) -> None:
+    here.blobs.put("models", f"{LOOP}/1/profile.json", PROFILE.to_json().encode())
+    window = routed(telemetry(rows=WINDOW, sketch=sketch_of(WINDOW)))
+    score_drift_on_telemetry([window])
+    score_drift_on_telemetry([window])
+    assert told.windows("refluent.drift.evidence") == 1
 
 
 def test_a_loop_tells_how_long_its_backlog_has_waited(told: Told, here: FakeCloud) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from functions import field
-from functions.drift.decide import Decision, Drifted, decide
+from functions.drift.decide import Decision, Drifted, Steady, decide
 from functions.drift.policy import DriftSettings
 from functions.drift.state import DeviceState
 from functions.drift.view import columns
@@ -21,6 +21,7 @@ from functions.loops import Loop
 from functions.model_folder import CONTAINER
 from functions.outcomes import learnt
 from functions.ports import Row, Stored
+from functions.tracing import evidence
 from functions.wiring import Cloud
 from sketch.profile import Profile
 from sketch.sketch import Sketch
@@ -103,6 +104,15 @@ def _fold(here: Cloud, device: str, windows: list[Window], now: datetime, alarme
         return True
     row: Row = {"state": state.to_bytes(), "at": now, "decision": type(decision).__name__}
     row = {**row, **seen, "reason": decision.reason[:1000], field.COLUMN: field.to_bytes(field.newest(uses))}
+    if not _keep(here, loop, device, stored=stored, row=row):
+        return False
+    if isinstance(decision, Drifted | Steady):
+        evidence(loop.name, decision.log_evidence)
+    return True
+
+
+def _keep(here: Cloud, loop: Loop, device: str, *, stored: Stored | None, row: Row) -> bool:
+    """Write a device's row, unless somebody changed it meanwhile."""
     if stored is None:
         return here.rows.insert(DEVICES, loop.name, device, row=row)
     return here.rows.replace(DEVICES, loop.name, stored=stored, row=row)
