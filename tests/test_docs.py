@@ -372,6 +372,30 @@ def test_decisions_have_a_number_each_and_their_four_parts() -> None:
         assert all(f"**{part}.**" in document for part in ("Context", "Decision", "Consequences")), path.name
 
 
+def test_every_alert_has_its_place_in_the_runbook_and_every_place_its_alert() -> None:
+    declared = re.findall(
+        r"(?m)^ +name: '(?:\$\{prefix\})?([a-z-]+?)(?:-\$\{i\})?'$", text("infra/modules/alerts.bicep")
+    )
+    told = re.findall(r"(?m)^### ([a-z-]+)$", text("docs/runbook.md"))
+    assert set(told) == set(declared) - {"dead-lettered"}  # the name of a criterion
+    parts = ("**Means.**", "**First look.**", "**Fix.**")
+    assert all(part in section(text("docs/runbook.md"), f"### {alert}") for alert in told for part in parts)
+
+
+def test_what_holds_each_threat_is_there_and_so_is_what_shows_it() -> None:
+    table = rows(section(text("docs/security.md"), "## What holds them"))[2:]
+    assert len(table) > 20
+    for threat, _, where, shown in table:
+        assert [place for place in coded(where) if not (ROOT / place).exists()] == [], threat
+        assert coded(shown), threat
+        for path, _, name in (test.partition("::") for test in coded(shown)):
+            assert re.search(rf"(?m)^def {name}\b", text(path)) if name else (ROOT / path).exists(), (
+                threat,
+                path,
+                name,
+            )
+
+
 def test_tests_that_documents_name_exist() -> None:
     named = {
         name for path in DOCUMENTS for name in re.findall(r"`(tests/[\w/]+\.py)`", path.read_text(encoding="utf-8"))

@@ -73,7 +73,7 @@ def waiting(patient: Patient) -> Iterator[Finding]:
     )
     number, codes = aside.total(), ", ".join(f"{count} {code}" for code, count in aside.most_common())
     if number > MANY:
-        fix = "look at the newest of the commonest code; docs/runbook.md#quarantine"
+        fix = "look at the newest of the commonest code; docs/runbook.md#quarantine-rate"
         yield Finding("waiting", "warning", f"{number} inputs are in quarantine", codes, fix)
     else:
         yield Finding("waiting", "ok", f"{number} inputs are in quarantine{f': {codes}' if codes else ''}")
