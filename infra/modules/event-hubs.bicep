@@ -47,6 +47,15 @@ resource namespace 'Microsoft.EventHub/namespaces@2026-01-01' = {
       name: consumerGroup
     }
   }
+
+  resource fence 'networkRuleSets' = if (!public) {
+    name: 'default'
+    properties: {
+      publicNetworkAccess: 'Disabled'
+      defaultAction: 'Deny'
+      trustedServiceAccessEnabled: true // IoT Hub routes from outside any network of ours, by its identity
+    }
+  }
 }
 
 resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
