@@ -1,12 +1,13 @@
 """Makes the key that models are signed with, once, and says its public half.
 
 Usage: ``python -m infra.steps.signing_key --vault https://…vault.azure.net/``. The private half goes from this
-process's memory into the vault and nowhere else. Whoever `DefaultAzureCredential` finds needs the role Key Vault
-Secrets Officer.
+process's memory into the vault and nowhere else. Keys that MODEL_KEYS names already stay in front: devices trust them
+until a person takes them away. Whoever `DefaultAzureCredential` finds needs the role Key Vault Secrets Officer.
 """
 
 import argparse
 import base64
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -80,21 +81,33 @@ def _new() -> str:
 
 def _public(secret: str) -> str:
     try:
-        key = load_pem_private_key(base64.b64decode(secret, validate=True), password=None)
+        pem = secret.encode() if secret.startswith("-----") else base64.b64decode(secret, validate=True)
+        key = load_pem_private_key(pem, password=None)
     except ValueError as problem:
-        raise Unusable(f"the secret {NAME} is not the base64 of a PEM key; see docs/settings.md") from problem
+        raise Unusable(f"the secret {NAME} is no PEM key, nor the base64 of one; see docs/settings.md") from problem
     if not isinstance(key, Ed25519PrivateKey):
         raise Unusable(f"the secret {NAME} is a {type(key).__name__}; see docs/settings.md")
     return base64.b64encode(key.public_key().public_bytes_raw()).decode()
 
 
+def trusted(known: str, public: str) -> str:
+    """MODEL_KEYS of the devices: what they trusted so far, and this key.
+
+    Args:
+        known: MODEL_KEYS as it was; each key may have its last day behind it.
+        public: The raw public key as base64.
+    """
+    keys = [one.strip() for one in known.split(",") if one.strip()]
+    return ",".join(keys if public in [one.partition("@")[0] for one in keys] else [*keys, public])
+
+
 def main() -> int:
-    """Print the public key; 1 with a sentence when there is none."""
+    """Print the keys that devices should trust; 1 with a sentence when there is none to sign with."""
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--vault", required=True, help="URI of the vault")
     options = arguments.parse_args()
     try:
-        print(ensure(options.vault, DefaultAzureCredential()))
+        print(trusted(os.environ.get("MODEL_KEYS", ""), ensure(options.vault, DefaultAzureCredential())))
     except (Unusable, AzureError) as problem:
         print(f"no signing key: {problem}", file=sys.stderr)
         return 1

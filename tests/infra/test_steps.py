@@ -18,7 +18,7 @@ from functions.errors import Refused
 from functions.loops import load
 from functions.settings import Settings
 from infra.steps import base_deployments, landing
-from infra.steps.signing_key import API_VERSION, NAME, Unusable, ensure
+from infra.steps.signing_key import API_VERSION, NAME, Unusable, ensure, trusted
 from laptop.settings import app_settings
 from laptop.stack import REGISTRY_PORT, Stack
 from laptop.tls import write_certificates
@@ -122,6 +122,19 @@ def test_something_else_under_the_keys_name_is_never_repeated(vault: Vault, url:
     with pytest.raises(Unusable) as refused:
         ensure(url, Deployer())
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.enable_socket
+def test_a_key_that_a_person_put_there_as_a_file_is_as_good(vault: Vault, url: str) -> None:
+    public = ensure(url, Deployer())
+    vault.values.append(base64.b64decode(vault.values[0]).decode())
+    assert ensure(url, Deployer()) == public
+
+
+def test_a_key_that_devices_trust_already_is_never_taken_from_them_by_a_deployment() -> None:
+    assert trusted("", "new=") == "new="
+    assert trusted("old=@2027-06-30, new=", "new=") == "old=@2027-06-30,new="
+    assert trusted("old=", "new=") == "old=,new="
 
 
 def test_uploads_are_heard_from_every_container_that_a_loop_names(tmp_path: Path) -> None:
