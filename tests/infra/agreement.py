@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from functions import model_folder, quarantine
+from functions import events, model_folder, quarantine
+from functions.cloud.eventgrid import TYPE_PREFIX
 from functions.loops import Data
 from functions.promotion import register
 from functions.retraining import job, versions
@@ -52,7 +53,7 @@ def functions_are_there(estate: Estate) -> Iterator[str]:
     """Each subscription wakes a function of this app that Event Grid can wake, and each such function has one."""
     woken = {name for name, trigger in indexed().items() if trigger["type"] == "eventGridTrigger"}
     for cheap, world in estate.subscribed.items():
-        expected = woken if cheap else woken - {"score_drift_on_device_event"}
+        expected = woken if cheap else woken - {TELEMETRY[1]}
         found = sorted(_function(one) for one in _subscriptions(world))
         for name in sorted(set(found) - expected):
             yield f"{SUBSCRIPTIONS}: {name} is no function that Event Grid wakes here"
@@ -60,12 +61,19 @@ def functions_are_there(estate: Estate) -> Iterator[str]:
             if found.count(name) != 1:
                 yield f"{SUBSCRIPTIONS}: {name} has {found.count(name)} subscriptions"
         for one in _subscriptions(world):
-            where = str(get(one.body, "properties.destination.properties.resourceId"))
-            app = next((site for site in world.resources if site.type == SITE), None)
-            if app is None or not where.startswith(f"{{{app.address}.id}}/functions/"):
-                yield f"{one.at}: {one} is delivered to {where}, which is no function of the app"
-            elif app.name != estate.usual.outputs.get("FUNCTION_APP_NAME"):
-                yield f"{app.at}: the app is {app.name}, and was deployed as another"
+            yield from _addressed(one, world, estate)
+
+
+def _addressed(one: Thing, world: World, estate: Estate) -> Iterator[str]:
+    for name in _list(get(one.body, "properties.filter.includedEventTypes")):
+        if str(name).startswith(TYPE_PREFIX) and not hasattr(events, name.removeprefix(TYPE_PREFIX)):
+            yield f"{one.at}: nothing announces {name}"
+    where = str(get(one.body, "properties.destination.properties.resourceId"))
+    app = next((site for site in world.resources if site.type == SITE), None)
+    if app is None or not where.startswith(f"{{{app.address}.id}}/functions/"):
+        yield f"{one.at}: {one} is delivered to {where}, which is no function of the app"
+    elif app.name != estate.usual.outputs.get("FUNCTION_APP_NAME"):
+        yield f"{app.at}: the app is {app.name}, and was deployed as another"
 
 
 def same_subscriptions_as_on_a_laptop(estate: Estate) -> Iterator[str]:

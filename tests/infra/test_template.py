@@ -1,6 +1,7 @@
 """The templates in infra/: Bicep to three readers, sound in themselves, of one mind with the code, in the policy."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ import pytest
 
 from tests.infra import agreement, rights, soundness
 from tests.infra.bicep.grammar import is_bicep
-from tests.infra.bicep.published import types
+from tests.infra.bicep.published import FILE, types
 from tests.infra.estate import CASES, FOLDER, ROOT, Estate, estate
+from tests.infra.permissions import ROLES
 from tests.infra.policy import POLICY
 
 ESTATE = estate()
 PATIENCE_S = 60
+ENOUGH_ROLES = 10
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +65,18 @@ def test_everything_that_the_code_asks_of_azure_takes_a_right_that_the_app_has()
 
 def test_the_app_has_no_right_that_nothing_takes() -> None:
     assert told(rights.needed_by_the_code()) == []
+
+
+def test_the_roles_have_the_numbers_that_microsoft_gave_them() -> None:
+    """ROLES.md beside the project was read from Microsoft's documents; it shortens names, and has not all of them."""
+    path = FILE.with_name("ROLES.md")
+    if not path.is_file():
+        pytest.skip(f"{path.name} is not in {path.parent}: no copy is kept here")
+    said = path.read_text("utf-8")
+    found = {guid: words for words, guid in re.findall(r"(?:^|\| )([\w ()]+?) ([0-9a-f-]{36})", said, re.MULTILINE)}
+    shared = ROLES.keys() & found.keys()
+    assert len(shared) >= ENOUGH_ROLES
+    assert {guid: found[guid] for guid in shared if not ROLES[guid].name.endswith(found[guid])} == {}
 
 
 @pytest.mark.parametrize("sentence", POLICY)
