@@ -27,9 +27,9 @@ from bench.loop_matrix import (
 )
 from functions.drift.decide import Drifted
 from functions.drift.decide import decide as judge_window
+from functions.drift.ledger import MessageKey
 from functions.drift.policy import DriftSettings
 from functions.drift.state import DeviceState
-from functions.drift.window import MessageKey
 from functions.loops import Gate, Retrain
 from functions.ports import JobOutcome
 from functions.promotion.decide import Register

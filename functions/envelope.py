@@ -6,14 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import azure.functions as func
-import msgspec
 from pydantic import ValidationError
 
-from functions.errors import Ignored, Poison
+from functions.errors import Ignored
 from functions.events import (
     DataUploaded,
     DriftDetected,
@@ -22,77 +20,14 @@ from functions.events import (
     RunEnded,
     TrainingCodeChanged,
 )
-from functions.field import LATENCIES
-from functions.outcomes import MOST_STRETCHES, Outcomes
 from functions.settings import Settings
+from functions.telemetry import TelemetryReceived, read
+from functions.unusable import shown, unusable
 
 type Message = func.EventGridEvent | func.CloudEvent
 
 UPLOAD_APIS = {"PutBlob", "PutBlockList", "CopyBlob", "PutBlobFromUrl", "FlushWithClose", "SftpCommit"}
 BLOB_SUBJECT = re.compile(r"^/blobServices/default/containers/([a-z0-9$-]{3,63})/blobs/(.{1,1024})$", re.DOTALL)
-SHOWN = 500  # characters of a stranger's text in a reason
-TELEMETRY_LIMIT = 256 * 1024  # bytes; IoT Hub's own limit for a device message
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
-Short = Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}\Z")]
-
-
-class _Versioned(msgspec.Struct):
-    v: int
-
-
-class Shadowed(msgspec.Struct, frozen=True):
-    """How a version that scores silently differs from the one that answers, over the rows it saw."""
-
-    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}\Z")]
-    rows: Count
-    moved: Annotated[float, msgspec.Meta(ge=0, le=1e12)]
-    flipped: Count
-
-
-class Telemetry(msgspec.Struct, frozen=True):
-    """One window's sketch and counters, as edge/telemetry.py writes them.
-
-    Times are UTC; latencies are milliseconds; sketch is base64 of Sketch.to_bytes().
-    """
-
-    v: int
-    loop: Short
-    model: Short
-    version: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}\Z")]
-    profile: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
-    epoch: Short
-    sequence: Count
-    rows: Count
-    requests: Count
-    failed: Count
-    sketch: str
-    opened_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="from")
-    closed_at: Annotated[datetime, msgspec.Meta(tz=True)] = msgspec.field(name="to")
-    latency_counts: Annotated[list[Count], msgspec.Meta(min_length=LATENCIES, max_length=LATENCIES)] | None = None
-    shadow: Shadowed | None = None
-    outcomes: Annotated[list[Outcomes], msgspec.Meta(max_length=MOST_STRETCHES)] = []
-
-
-@dataclass(frozen=True, slots=True)
-class TelemetryReceived:
-    """A device's window; the device is named by IoT Hub, never by the body."""
-
-    device: str
-    module: str
-    telemetry: Telemetry
-
-    @property
-    def sketch(self) -> bytes:
-        """The sketch as bytes.
-
-        Raises:
-            Poison: It is not base64.
-        """
-        try:
-            return base64.b64decode(self.telemetry.sketch, validate=True)
-        except ValueError as problem:
-            raise _unusable("telemetry", self.device, why=f"sketch: {problem}", code="TEL_TYPE") from problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +96,7 @@ def read_code_change(message: Message, settings: Settings) -> TrainingCodeChange
     changed = _typed(TrainingCodeChanged, _header(message))
     if changed.loop not in settings.loops:
         raise Ignored(f"training code of loop {changed.loop}", why="this app has no such loop", fix="nothing to do")
-    return changed.model_copy(update={"reason": _shown(changed.reason)})
+    return changed.model_copy(update={"reason": shown(changed.reason)})
 
 
 def read_telemetry(event: func.EventHubEvent) -> TelemetryReceived:
@@ -171,7 +106,7 @@ def read_telemetry(event: func.EventHubEvent) -> TelemetryReceived:
         Poison: TEL_* for a body that can never be counted.
     """
     identity = {str(name): str(value) for name, value in (event.iothub_metadata or {}).items()}
-    return _telemetry(event.get_body(), identity)
+    return read(event.get_body(), identity, event.enqueued_time)
 
 
 def read_device_event(message: Message, settings: Settings) -> TelemetryReceived:
@@ -180,13 +115,13 @@ def read_device_event(message: Message, settings: Settings) -> TelemetryReceived
     _of(header, settings.hub_id)
     body, system = header.data.get("body"), header.data.get("systemProperties")
     if not isinstance(system, Mapping):
-        raise _unusable("event", header.id, why="data.systemProperties is missing", code="EG_SCHEMA")
+        raise unusable("event", header.id, why="data.systemProperties is missing", code="EG_SCHEMA")
     identity = {str(name).removeprefix("iothub-"): str(value) for name, value in system.items()}
     try:
         raw = base64.b64decode(body, validate=True) if isinstance(body, str) else json.dumps(body).encode()
     except ValueError as problem:
-        raise _unusable("event", header.id, why="data.body is neither JSON nor base64", code="TEL_JSON") from problem
-    return _telemetry(raw, identity)
+        raise unusable("event", header.id, why="data.body is neither JSON nor base64", code="TEL_JSON") from problem
+    return read(raw, identity, _moment(identity.get("enqueuedtime")) or header.at)
 
 
 def original(message: Message | func.EventHubEvent) -> bytes:
@@ -214,16 +149,16 @@ def _header(message: Message) -> _Header:
     missing = [name for name, value in named.items() if not value or (name != "data" and not isinstance(value, str))]
     if missing or not isinstance(data, Mapping):
         why = f"missing or not usable: {', '.join(missing or ['data'])}"
-        raise _unusable("event", str(message.id), why=why, code="EG_SCHEMA")
+        raise unusable("event", str(message.id), why=why, code="EG_SCHEMA")
     if at is None or at.tzinfo is None:
-        raise _unusable("event", str(message.id), why="its time is missing or has no zone", code="EG_TIME")
+        raise unusable("event", str(message.id), why="its time is missing or has no zone", code="EG_TIME")
     return _Header(str(message.id), str(source), str(kind), str(message.subject), at, data)
 
 
 def _of(header: _Header, owner: str) -> None:
     if header.source.casefold() != owner.casefold():
         why = f"it comes from {header.source}, this app listens to {owner}"
-        raise _unusable("event", header.id, why=why, code="EG_TOPIC_NOT_ALLOWED")
+        raise unusable("event", header.id, why=why, code="EG_TOPIC_NOT_ALLOWED")
 
 
 def _typed[E: Event](kind: type[E], header: _Header, **extra: object) -> E:
@@ -232,19 +167,17 @@ def _typed[E: Event](kind: type[E], header: _Header, **extra: object) -> E:
     except ValidationError as problem:
         first = problem.errors(include_url=False)[0]
         why = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
-        raise _unusable(kind.__name__, header.id, why=why, code="EG_SCHEMA") from problem
+        raise unusable(kind.__name__, header.id, why=why, code="EG_SCHEMA") from problem
 
 
 def _blob_subject(header: _Header) -> tuple[str, str]:
     match = BLOB_SUBJECT.match(header.subject)
     if not match:
-        raise _unusable("event", header.id, why=f"subject {header.subject!r} names no blob", code="EG_SCHEMA")
+        raise unusable("event", header.id, why=f"subject {header.subject!r} names no blob", code="EG_SCHEMA")
     container, blob = match[1], match[2]
     for spelled in (blob, unquote(blob)):
         if "\\" in spelled or any(part in (".", "..") for part in spelled.split("/")) or not spelled.isprintable():
-            raise _unusable(
-                "blob", repr(blob), why="dot segments, backslashes and control characters", code="BLOB_NAME"
-            )
+            raise unusable("blob", repr(blob), why="dot segments, backslashes and control characters", code="BLOB_NAME")
     return container, blob
 
 
@@ -252,45 +185,18 @@ def _same_blob(header: _Header, upload: DataUploaded, settings: Settings) -> Non
     try:
         url, ours = urlsplit(str(header.data.get("url", ""))), urlsplit(settings.blob_endpoint)
     except ValueError as problem:
-        raise _unusable("event", header.id, why=f"its url is none: {problem}", code="BLOB_HOST") from problem
+        raise unusable("event", header.id, why=f"its url is none: {problem}", code="BLOB_HOST") from problem
     hosts = {ours.netloc, ours.netloc.replace(".blob.", ".dfs.", 1)}
     if url.scheme != "https" or url.netloc not in hosts:
-        raise _unusable("event", header.id, why=f"its url is on {url.netloc or 'no host'}", code="BLOB_HOST")
+        raise unusable("event", header.id, why=f"its url is on {url.netloc or 'no host'}", code="BLOB_HOST")
     if unquote(url.path) != unquote(f"{ours.path.rstrip('/')}/{upload.container}/{upload.blob}"):
-        raise _unusable("event", header.id, why="its url and subject name different blobs", code="BLOB_MISMATCH")
+        raise unusable("event", header.id, why="its url and subject name different blobs", code="BLOB_MISMATCH")
 
 
-def _telemetry(body: bytes, identity: Mapping[str, str]) -> TelemetryReceived:
-    device, module = identity.get("connection-device-id", ""), identity.get("connection-module-id", "")
-    if not device:
-        raise _unusable("telemetry", "?", why="IoT Hub named no device", code="TEL_SPOOF")
-    if len(body) > TELEMETRY_LIMIT:
-        raise _unusable("telemetry", device, why=f"{len(body)} bytes", code="TEL_SIZE")
+def _moment(text: str | None) -> datetime | None:
+    """A time of the hub's; None if there is none, or one without a zone."""
     try:
-        telemetry = msgspec.json.decode(body, type=Telemetry)
-    except msgspec.ValidationError as problem:
-        code = "TEL_TYPE" if _version(body) in (1, None) else "TEL_SCHEMA_VERSION"
-        raise _unusable("telemetry", device, why=str(problem), code=code) from problem
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as problem:
-        raise _unusable("telemetry", device, why=str(problem), code="TEL_JSON") from problem
-    if telemetry.v != 1:
-        raise _unusable("telemetry", device, why=f"its version is {telemetry.v}", code="TEL_SCHEMA_VERSION")
-    return TelemetryReceived(device, module, telemetry)
-
-
-def _version(body: bytes) -> int | None:
-    """The version a body claims; None if it claims none."""
-    try:
-        return msgspec.json.decode(body, type=_Versioned).v
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
         return None
-
-
-def _unusable(kind: str, name: str, *, why: str, code: str) -> Poison:
-    fix = "look at the original in the quarantine container; docs/events.md shows what is expected"
-    return Poison(f"{kind} {_shown(name)} is not usable", why=_shown(why), fix=fix, code=code)
-
-
-def _shown(text: str) -> str:
-    """A stranger's text as one line of a log, a journal or an event: short, and without control characters."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text[:SHOWN])
+    return moment if moment.tzinfo else None

@@ -212,6 +212,8 @@ class Drift(Section):
     pairs: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=32)] = []
     contexts: Annotated[list[str], Field(max_length=4)] = []
     window_rows: Annotated[int, Field(ge=30)] = 200
+    window_at_most: Annotated[Span, Field(gt=timedelta(0))] = timedelta(hours=1)
+    lateness: Span = timedelta(minutes=10)
     false_alarm_every: Annotated[int, Field(ge=100, description="windows")] = 100_000
     tolerance: Annotated[float, Field(ge=0, lt=1, description="change of a share that is nobody's concern")] = 0.0
     scores: bool = True

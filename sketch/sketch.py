@@ -22,7 +22,15 @@ from numpy.typing import NDArray
 
 from sketch.contexts import Contexts
 from sketch.counting import column_of
-from sketch.features import CategoryFeature, Column, NumberFeature, cells_of_numbers, counts_of_categories, numbers
+from sketch.features import (
+    CategoryFeature,
+    Column,
+    NumberFeature,
+    cells_of_categories,
+    cells_of_numbers,
+    counts_of_categories,
+    numbers,
+)
 from sketch.profile import Profile
 from sketch.reading import MOST_ROWS
 
@@ -141,6 +149,41 @@ class Sketch:
         if sketch.rows > MOST_ROWS or (np.add.reduceat(sketch._counts, starts) != sketch.rows).any():
             raise ValueError("the sketch is damaged: a feature's counts do not add up to its rows")
         return sketch
+
+
+def places_of(profile: Profile, columns: Mapping[str, Column], scores: Column) -> NDArray[np.int64]:
+    """Where each row is counted, once in every block of the profile: places in the vector of counts.
+
+    Counting them, over any rows, gives the counts of a sketch of these rows.
+
+    Args:
+        profile: The reference whose grids are counted on.
+        columns: As `Sketch.add` takes them.
+        scores: As `Sketch.add` takes them.
+
+    Returns:
+        Shape (blocks, rows).
+
+    Raises:
+        ValueError: As `Sketch.add`.
+    """
+    answers = numbers(scores)
+    places = np.empty((len(profile.blocks), len(answers)), np.int64)
+    stacked: list[NDArray[np.float64]] = []
+    grids: list[tuple[NumberFeature, int]] = []
+    at: list[int] = []
+    for place, (block, cells) in enumerate(profile.blocks):
+        if isinstance(block, Contexts):
+            places[place] = block.of(columns, len(answers)) + cells.start
+        elif isinstance(block, CategoryFeature):
+            places[place] = cells_of_categories(column_of(block, columns, len(answers)), block) + cells.start
+        else:
+            is_score = block is profile.scores
+            stacked.append(answers if is_score else numbers(column_of(block, columns, len(answers))))
+            grids.append((block, cells.start))
+            at.append(place)
+    places[at] = _number_cells(np.stack(stacked), grids).reshape(len(at), -1)
+    return places
 
 
 def _number_cells(values: NDArray[np.float64], blocks: list[tuple[NumberFeature, int]]) -> NDArray[np.int64]:

@@ -1,15 +1,18 @@
 """Does a device still see what its model was trained on? No clock, no network, no SDK."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from math import exp, log
 
 import numpy as np
+from numpy.typing import NDArray
 
 from functions.drift.channels import Channels, channels_of
 from functions.drift.detector import Evidence, Finding, score
+from functions.drift.ledger import Gap, Ledger, MessageKey
 from functions.drift.policy import DriftSettings
 from functions.drift.state import DeviceState
-from functions.drift.window import Ledger, MessageKey
+from functions.drift.window import Opened, Run, Sketches, Slots, cut, frontier, micro, slots_of
 from sketch.profile import Profile
 from sketch.sketch import Sketch
 
@@ -90,60 +93,181 @@ class Superseded:
 type Decision = TooFew | Steady | Drifted | Duplicate | Superseded
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What became of a run of messages.
+
+    Attributes:
+        state: The device's state after them.
+        verdicts: On each window that they filled, in order; if none, one that says what became of the last message.
+        counted: Which messages were counted, shape (messages,).
+        superseded: How many were about a model that was replaced before.
+        late: How many came when their own time was over, and were counted in the oldest open slot.
+        gaps: Messages before them that are missed by now; each is told once.
+    """
+
+    state: DeviceState
+    verdicts: Sequence[Decision]
+    counted: NDArray[np.bool_]
+    superseded: int = 0
+    late: int = 0
+    gaps: Sequence[Gap] = ()
+
+
 def decide(
     state: DeviceState | None, sketch: Sketch, message: MessageKey, *, profile: Profile, settings: DriftSettings
 ) -> tuple[DeviceState, Decision]:
-    """Count one message of a device, once, and judge the window that it fills.
-
-    A message delivered again, or late and about a replaced model, gives back the same state. Messages of one model may
-    come in any order; a message of another model version or profile, sent after all that were counted, starts afresh.
-
-    Args:
-        state: What is known of the device; None before its first message.
-        sketch: What the message counted.
-        message: What names the message.
-        profile: The profile of the model that the message is about.
-        settings: What the loop watches.
+    """Count one message of a device, once, and judge the windows that it fills: `count` for a single sketch.
 
     Raises:
         ValueError: The sketch, the message and the profile, or the state and the message, do not belong together.
     """
-    if not sketch.profile.hash == message.profile == profile.hash or (state and state.device != message.device):
-        raise ValueError(f"a sketch of profile {sketch.profile.hash} or another device's state, for message {message}")
-    channels = channels_of(profile, settings)
-    state = state or _fresh(message, channels)
-    if state.ledger.has(message):
-        return state, Duplicate(f"message {message.sequence} of epoch {message.epoch} was counted before")
-    if (state.model, state.version, state.profile) != (message.model, message.version, message.profile):
-        if not state.ledger.is_newer(message):
-            return state, Superseded(f"{message.model}:{message.version} was replaced by {state.model}:{state.version}")
-        state = _fresh(message, channels, after=state)
-    if state.channels != channels.id:
-        state = _fresh(message, channels, after=state)
-    state = replace(
-        state,
-        ledger=state.ledger.plus(message),
-        pending_rows=state.pending_rows + sketch.rows,
-        pending=state.pending + sketch.counts,
+    if sketch.profile.hash != profile.hash:
+        raise ValueError(f"a sketch of profile {sketch.profile.hash} for message {message}")
+    counted = count(state, run_of([message], [sketch]), profile=profile, settings=settings)
+    return counted.state, counted.verdicts[-1]
+
+
+def run_of(keys: Sequence[MessageKey], sketches: Sequence[Sketch]) -> Run:
+    """Messages of one device and model version, with their sketches, as a run."""
+    one = keys[0]
+    return Run(
+        device=one.device,
+        model=one.model,
+        version=one.version,
+        profile=one.profile,
+        epochs=[key.epoch for key in keys],
+        sequences=[key.sequence for key in keys],
+        at_us=[key.at_us for key in keys],
+        rows=[sketch.rows for sketch in sketches],
+        content=Sketches([sketch.counts for sketch in sketches]),
     )
-    if state.pending_rows < settings.window_rows:
-        return state, TooFew(f"{state.pending_rows} of {settings.window_rows} rows of window {_number(state)}")
-    return _judge(state, channels, settings)
 
 
-def _fresh(message: MessageKey, channels: Channels, *, after: DeviceState | None = None) -> DeviceState:
+def count(state: DeviceState | None, run: Run, *, profile: Profile, settings: DriftSettings) -> Counted:
+    """Count messages of a device, each once, and judge the windows that they fill.
+
+    Messages that were counted before change nothing, nor do those about a model that was replaced. Messages of one
+    model may come in any order, as late as the loop allows: the windows are the same. Messages of another model
+    version or profile, sent after all that were counted, start afresh; what was open of the old one is let go.
+
+    Args:
+        state: What is known of the device; None before its first message.
+        run: The messages.
+        profile: The profile of the model that they are about.
+        settings: What the loop watches.
+
+    Raises:
+        ValueError: The run and the profile, or the state and the run, do not belong together.
+    """
+    if run.profile != profile.hash or (state and state.device != run.device):
+        raise ValueError(f"a run of {run.device} and profile {run.profile} for another device's state or profile")
+    channels = channels_of(profile, settings)
+    state = state or _fresh(run, channels)
+    new = _new(state.ledger, run)
+    ledger = _entered(state.ledger, run, new)
+    if not new.any():
+        told = f"message {run.sequences[-1]} of epoch {run.epochs[-1]} was counted before"
+        return Counted(state, [Duplicate(told)], new)
+    if (state.model, state.version, state.profile) != (run.model, run.version, run.profile):
+        if not any(state.ledger.is_newer(run.epochs[n], run.sequences[n]) for n in np.flatnonzero(new).tolist()):
+            told = f"{run.model}:{run.version} was replaced by {state.model}:{state.version}"
+            return Counted(replace(state, ledger=ledger), [Superseded(told)], ~new & new, superseded=int(new.sum()))
+        state = _fresh(run, channels, after=state)
+    if state.channels != channels.id:
+        evidence = _none(channels, state)
+        state = replace(state, channels=channels.id, evidence=evidence, episode=None, last_alarm=None)
+    return _fill(replace(state, ledger=ledger), run, new, channels=channels, settings=settings)
+
+
+def _new(ledger: Ledger, run: Run) -> NDArray[np.bool_]:
+    """Which messages were not counted before, nor come twice, shape (messages,)."""
+    new = np.zeros(len(run.sequences), np.bool_)
+    for name, own in _by_epoch(run):
+        new[own] = ledger.epoch(name).new([run.sequences[n] for n in own])
+    return new
+
+
+def _entered(ledger: Ledger, run: Run, new: NDArray[np.bool_]) -> Ledger:
+    """The ledger with the new messages."""
+    for name, every in _by_epoch(run):
+        own = [n for n in every if new[n]]
+        if own:
+            sequences, at_us = [run.sequences[n] for n in own], [run.at_us[n] for n in own]
+            ledger = ledger.plus(ledger.epoch(name).plus(sequences, at_us))
+    return ledger
+
+
+def _by_epoch(run: Run) -> Iterable[tuple[str, Sequence[int]]]:
+    """Each epoch with the places of its messages, in the order in which they came."""
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(run.epochs):
+        places.setdefault(name, []).append(place)
+    return places.items()
+
+
+def _fresh(run: Run, channels: Channels, *, after: DeviceState | None = None) -> DeviceState:
     """Nothing known of this model yet; which messages were counted, and the numbers of windows, go on."""
     return DeviceState(
-        device=message.device,
-        model=message.model,
-        version=message.version,
-        profile=message.profile,
+        device=run.device,
+        model=run.model,
+        version=run.version,
+        profile=run.profile,
         channels=channels.id,
         ledger=after.ledger if after else Ledger(),
         pending_rows=0,
         pending=np.zeros(channels.cells, np.int64),
-        evidence=Evidence.none(len(channels.shares), windows=after.evidence.windows if after else 0),
+        evidence=_none(channels, after),
     )
+
+
+def _none(channels: Channels, after: DeviceState | None) -> Evidence:
+    return Evidence.none(len(channels.shares), windows=after.evidence.windows if after else 0)
+
+
+def _fill(
+    state: DeviceState, run: Run, new: NDArray[np.bool_], *, channels: Channels, settings: DriftSettings
+) -> Counted:
+    """Add the new messages to the slots they belong to, close the slots whose time is over, judge what they fill."""
+    lateness = micro(settings.lateness)
+    at_us = np.asarray(run.at_us, np.int64)
+    newest, border = max(state.newest_us, int(at_us[new].max())), frontier(state.newest_us, lateness)
+    starts = slots_of(at_us, lateness)
+    late = int((new & (starts < border)).sum())
+    starts = np.maximum(starts, border)  # what is late goes ahead of every slot that is open
+    slots = Slots(run, new, starts, {slot.start_us: slot for slot in state.waiting})
+    closes = frontier(newest, lateness)
+    open_from = int(np.searchsorted(slots.starts_us, closes)) if lateness else len(slots.starts_us)
+    ledger, gaps = state.ledger.gaps(closes)
+    state = replace(state, ledger=ledger, newest_us=newest, waiting=slots.kept(open_from))
+    state, verdicts = _close(state, slots, open_from, channels=channels, settings=settings)
+    return Counted(state, verdicts or [TooFew(_open(state, settings))], new, late=late, gaps=gaps)
+
+
+def _close(
+    state: DeviceState, slots: Slots, end: int, *, channels: Channels, settings: DriftSettings
+) -> tuple[DeviceState, list[Decision]]:
+    """Add the slots before a place to windows; judge those that are full."""
+    verdicts: list[Decision] = []
+    opened, long_us = Opened(state.pending_rows, state.opened_us), micro(settings.window_at_most)
+    for part in cut(slots.starts_us[:end], slots.rows[:end], opened, full=settings.window_rows, long_us=long_us):
+        if part.end > part.first:
+            state = replace(
+                state,
+                opened_us=state.opened_us if state.pending_rows else slots.starts_us[part.first],
+                pending_rows=state.pending_rows + sum(slots.rows[part.first : part.end]),
+                pending=state.pending + slots.counts(part.first, part.end),
+            )
+        if part.fills:
+            state, verdict = _judge(state, channels, settings)
+            verdicts.append(verdict)
+    return state, verdicts
+
+
+def _open(state: DeviceState, settings: DriftSettings) -> str:
+    waiting = sum(slot.rows for slot in state.waiting)
+    also = f", and {waiting} that others may still precede" if waiting else ""
+    return f"{state.pending_rows} of {settings.window_rows} rows of window {_number(state)}{also}"
 
 
 def _number(state: DeviceState) -> int:

@@ -1,27 +1,29 @@
-"""Count devices' windows once each; say what they mean. Every step may happen twice."""
+"""Count devices' messages once each; say what they mean. Every step may happen twice."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
-
-import msgspec
+from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from functions import field
-from functions.drift.decide import Decision, Drifted, Steady, decide
+from functions.drift.decide import Counted, Drifted, Steady, count
 from functions.drift.policy import DriftSettings
+from functions.drift.profiles import Profiles
+from functions.drift.rows import Rows, reader_of
+from functions.drift.runs import Message, Stint, stints
 from functions.drift.state import DeviceState
+from functions.drift.usage import used
 from functions.drift.view import columns
-from functions.drift.window import MessageKey
-from functions.envelope import Telemetry, TelemetryReceived
-from functions.errors import Ignored, Poison, Transient
+from functions.errors import Ignored, LoopError, Poison, Transient
 from functions.journal import Entry, record
 from functions.loops import Loop
-from functions.model_folder import CONTAINER
-from functions.outcomes import learnt
 from functions.ports import Row, Stored
+from functions.telemetry import RawTelemetry, Telemetry, TelemetryReceived, sketch_bytes
 from functions.tracing import evidence
+from functions.unusable import unusable
 from functions.wiring import Cloud
 from sketch.profile import Profile
 from sketch.sketch import Sketch
@@ -29,86 +31,100 @@ from sketch.sketch import Sketch
 DEVICES = "devices"
 log = logging.getLogger("refluent.drift")
 TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare, and each try re-reads
-PROFILES_KEPT = 64
-_profiles: dict[tuple[str, str, str], Profile] = {}  # by model, version and their own hash: never stale
+WRONG_CLOCK = timedelta(days=1)  # a device's clock that is further off is worth a line in the log
+_MICROSECOND = timedelta(microseconds=1)
+_ERA = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A device's message, ready to be counted."""
+class Books:
+    """What became of a batch.
 
-    loop: Loop
-    key: MessageKey
-    sketch: Sketch
-    told: Telemetry
+    Attributes:
+        tally: Messages that were counted, duplicate or superseded; of the counted, those that were late.
+        alarmed: Loops in which a drift of some device has begun.
+    """
+
+    tally: Mapping[str, int]
+    alarmed: frozenset[str]
 
 
-def look(here: Cloud, received: TelemetryReceived) -> Window:
-    """Find the profile a message was counted against.
+def look(here: Cloud, received: TelemetryReceived, profiles: Profiles) -> Message:
+    """Find the profile that a message is about, and read what it brings.
 
     Raises:
         Ignored: A loop this app does not have.
-        Poison: A model this app does not know, or a sketch that does not fit its profile.
+        Poison: A model this app does not know, or rows or a sketch that do not fit its profile.
     """
-    told = received.telemetry
+    told, device = received.telemetry, f"{received.device}/{received.module}"
     loop = here.settings.loops.get(told.loop)
     if loop is None or told.model != loop.name:
         raise Ignored(f"telemetry of loop {told.loop}", why="this app has no such loop", fix="nothing to do")
-    key = MessageKey(
-        f"{received.device}/{received.module}", told.model, told.version, told.profile, told.epoch, told.sequence
-    )
-    return Window(loop, key, _sketch(received.sketch, _profile(here, key), key), told)
+    if abs(received.clock_error) > WRONG_CLOCK:
+        log.warning("the clock of %s is off by %s: the hub's is used", device, received.clock_error)
+    at_us = ((received.at or here.now()) - _ERA) // _MICROSECOND
+    if told.profile:
+        profile = profiles.named(told.model, told.version, told.profile, device=device)
+    else:
+        profile = profiles.own(told.model, told.version, device=device)
+    content = _sketch(told, profile, device) if isinstance(told, Telemetry) else _rows(told, profile, device)
+    return Message(loop, device, profile, at_us, told, content)
 
 
-def count(here: Cloud, windows: Iterable[Window], now: datetime) -> set[str]:
-    """Fold windows into their devices' states: one compare-and-swap a device.
-
-    Returns:
-        Loops in which a drift of some device has begun.
+def count_all(here: Cloud, messages: Iterable[Message], now: datetime) -> Books:
+    """Fold messages into their devices' states: one compare-and-swap a device, some devices at the same time.
 
     Raises:
-        Transient: Another owner kept changing the same device.
+        ExceptionGroup: What failed, once every device had its turn.
     """
-    by_device: Mapping[tuple[str, str], list[Window]] = defaultdict(list)
-    for window in windows:
-        by_device[window.loop.name, window.key.device].append(window)
-    alarmed = set[str]()
-    for (_, device), theirs in by_device.items():
-        if not any(_fold(here, device, theirs, now, alarmed) for _ in range(TRIES)):
-            why, fix = f"its row changed {TRIES} times meanwhile", "wait for the redelivery"
-            raise Transient(f"device {device} could not be counted", why=why, fix=fix)
-    return alarmed
+    devices = stints(messages)
+    act, at_once = partial(_attempt, here, now=now), here.settings.requests_at_once
+    if at_once == 1 or len(devices) == 1:
+        ends = list(map(act, devices))
+    else:
+        with ThreadPoolExecutor(at_once) as pool:
+            ends = list(pool.map(act, devices))
+    failed = [end for end in ends if isinstance(end, LoopError)]
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} of {len(devices)} devices could not be counted", failed)
+    books = [end for end in ends if isinstance(end, Books)]
+    tally = sum((Counter(one.tally) for one in books), Counter[str]())
+    return Books(tally, frozenset[str]().union(*(one.alarmed for one in books)))
 
 
-def _fold(here: Cloud, device: str, windows: list[Window], now: datetime, alarmed: set[str]) -> bool:
-    loop = windows[0].loop
+def _attempt(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Books | LoopError:
+    """Count a device's messages; what fails is handed back, so that its neighbours have their turn."""
+    device = theirs[0].run.device
+    try:
+        for _ in range(TRIES):
+            books = _fold(here, theirs, now=now)
+            if books is not None:
+                return books
+    except LoopError as problem:
+        return problem
+    why, fix = f"its row changed {TRIES} times meanwhile", "wait for the redelivery"
+    return Transient(f"device {device} could not be counted", why=why, fix=fix)
+
+
+def _fold(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Books | None:
+    """Count a device's messages; None if somebody else changed its row meanwhile."""
+    loop, device = theirs[0].loop, theirs[0].run.device
     stored = here.rows.get(DEVICES, loop.name, device)
-    state = _state(stored) if stored else None
-    uses = field.from_bytes(stored.row.get(field.COLUMN)) if stored else {}
-    seen, decision = stored.row if stored else {}, None
-    for window in windows:
-        profile = window.sketch.profile
-        after, verdict = decide(state, window.sketch, window.key, profile=profile, settings=_watched(loop))
-        if isinstance(verdict, Drifted) and verdict.is_news:
-            _note(here, loop, window.key, verdict, now=now)  # before the state is kept: noted twice beats never noted
-            alarmed.add(loop.name)
-        if after is not state:
-            state, decision, seen = after, verdict, columns(seen, verdict, after)
-            uses = {**uses, window.key.version: _used(uses.get(window.key.version), window, verdict, after)}
-            if (shadow := window.told.shadow) and shadow.version != window.key.version:
-                silent = uses.get(shadow.version)
-                silent = field.shadowed(silent, rows=shadow.rows, moved=shadow.moved, flipped=shadow.flipped)
-                uses = {**uses, shadow.version: silent}
-            uses = learnt(uses, window.told.outcomes, loop.rollout.compare_every)
-    if state is None or decision is None:  # nothing new: what the row says of the newest window stays
-        return True
-    row: Row = {"state": state.to_bytes(), "at": now, "decision": type(decision).__name__}
-    row = {**row, **seen, "reason": decision.reason[:1000], field.COLUMN: field.to_bytes(field.newest(uses))}
-    if not _keep(here, loop, device, stored=stored, row=row):
-        return False
-    if isinstance(decision, Drifted | Steady):
-        evidence(loop.name, decision.log_evidence)
-    return True
+    before = state = _state(stored) if stored else None
+    row: Row = stored.row if stored else {}
+    tally, has_news, strengths = Counter[str](), False, list[float]()
+    for stint in theirs:
+        counted = count(state, stint.run, profile=stint.profile, settings=watched(loop))
+        has_news |= _note(here, stint, counted, now=now)  # before the state is kept: noted twice beats never noted
+        row, state = _written(row, stint, counted), counted.state
+        tally += _tally(counted)
+        strengths += [one.log_evidence for one in counted.verdicts if isinstance(one, Drifted | Steady)]
+    if state is not None and state is not before:
+        if not _keep(here, loop, device, stored=stored, row={**row, "state": state.to_bytes(), "at": now}):
+            return None
+        for strength in strengths:
+            evidence(loop.name, strength)
+    return Books(tally, frozenset({loop.name} if has_news else ()))
 
 
 def _keep(here: Cloud, loop: Loop, device: str, *, stored: Stored | None, row: Row) -> bool:
@@ -118,67 +134,68 @@ def _keep(here: Cloud, loop: Loop, device: str, *, stored: Stored | None, row: R
     return here.rows.replace(DEVICES, loop.name, stored=stored, row=row)
 
 
-def _used(use: field.Use | None, window: Window, verdict: Decision, state: DeviceState) -> field.Use:
-    """What the version did in this window too, for who compares versions; in the same row, so counted once like it."""
-    told, block = window.told, window.sketch.profile.score_block
-    period = field.Period(
-        at=field.period_of(told.closed_at, window.loop.rollout.compare_every),
-        rows=told.rows,
-        requests=told.requests,
-        failed=told.failed,
-        latencies=tuple(told.latency_counts or ()),
-        scores=field.grouped(window.sketch.counts[block].tolist()),
-    )
-    after = field.counted(use, told.profile, period)
-    drift = verdict.explanation if isinstance(verdict, Drifted) else after.drift
-    return msgspec.structs.replace(after, drift=drift if state.episode else "")
+def _written(row: Row, stint: Stint, counted: Counted) -> Row:
+    """A device's row, but for its state, after a run; what it says of the newest window stays if none was counted."""
+    if not counted.counted.any():
+        return row
+    for verdict in counted.verdicts:
+        told: Row = {"decision": type(verdict).__name__, "reason": verdict.reason[:1000]}
+        row = {**row, **columns(row, verdict, counted.state), **told}
+    uses = used(field.from_bytes(row.get(field.COLUMN)), stint, counted)
+    return {**row, field.COLUMN: field.to_bytes(field.newest(uses))}
 
 
-def _note(here: Cloud, loop: Loop, key: MessageKey, drift: Drifted, *, now: datetime) -> None:
-    """One device's first alarm; whether it is told to the world is for the episode, see judge.py."""
-    device = key.device.split("/", maxsplit=1)[0]
-    reason = f"{drift.explanation} (running {loop.name}:{key.version})"
-    record(here.rows, Entry(now, loop.name, "drift", device, "Drifted", reason, (f"{loop.name}:{key.version}",)))
+def _tally(counted: Counted) -> Counter[str]:
+    several, applied = len(counted.counted), int(counted.counted.sum())
+    duplicates = several - applied - counted.superseded
+    return Counter(counted=applied, duplicate=duplicates, superseded=counted.superseded, late=counted.late)
 
 
-def _profile(here: Cloud, key: MessageKey) -> Profile:
-    name = (key.model, key.version, key.profile)
-    if name not in _profiles:
-        data = here.blobs.read(CONTAINER, f"{key.model}/{key.version}/profile.json")
-        try:
-            profile = Profile.from_json(data.decode()) if data else None
-        except ValueError as problem:
-            raise _unknown(key, why=f"the profile of {key.model}:{key.version} is damaged: {problem}") from problem
-        if profile is None or profile.hash != key.profile:
-            told = profile.hash if profile else "none"
-            raise _unknown(key, why=f"{key.model}:{key.version} has profile {told}, not {key.profile}")
-        if len(_profiles) >= PROFILES_KEPT:
-            _profiles.clear()
-        _profiles[name] = profile
-    return _profiles[name]
+def _note(here: Cloud, stint: Stint, counted: Counted, *, now: datetime) -> bool:
+    """Write down what is missed, and one device's first alarm; whether that is told to the world is for judge.py.
+
+    Returns:
+        Whether a drift has begun.
+    """
+    run, name = stint.run, stint.run.device.split("/", maxsplit=1)[0]
+    version = f"{stint.loop.name}:{run.version}"
+    for gap in counted.gaps:
+        reason = f"{gap} did not come: lost on the way, or set aside"
+        log.warning("%s: %s", run.device, reason)
+        record(here.rows, Entry(now, stint.loop.name, "drift", name, "Gap", reason, (version,)))
+    news = [verdict for verdict in counted.verdicts if isinstance(verdict, Drifted) and verdict.is_news]
+    for drift in news:
+        reason = f"{drift.explanation} (running {version})"
+        record(here.rows, Entry(now, stint.loop.name, "drift", name, "Drifted", reason, (version,)))
+    return bool(news)
 
 
-def _unknown(key: MessageKey, *, why: str) -> Poison:
-    fix = "see which model the device runs: refluent why " + key.device.split("/", maxsplit=1)[0]
-    return Poison(f"telemetry of {key.device} names an unknown model", why=why, fix=fix, code="TEL_MODEL")
-
-
-def _sketch(data: bytes, profile: Profile, key: MessageKey) -> Sketch:
+def _sketch(told: Telemetry, profile: Profile, device: str) -> Sketch:
     try:
-        return Sketch.from_bytes(data, profile)
+        return Sketch.from_bytes(sketch_bytes(told, device), profile)
     except ValueError as problem:
         fix = "compare the versions of sketch/ on the device and in the cloud"
-        raise Poison(
-            f"a sketch of {key.device} is not usable", why=str(problem), fix=fix, code="TEL_SKETCH"
-        ) from problem
+        what = f"a sketch of {device} is not usable"
+        raise Poison(what, why=str(problem), fix=fix, code="TEL_SKETCH") from problem
 
 
-def _watched(loop: Loop) -> DriftSettings:
+def _rows(told: RawTelemetry, profile: Profile, device: str) -> Rows:
+    try:
+        return reader_of(profile).read(told)
+    except ValueError as problem:
+        code = "TEL_NUMBER" if "out of range" in str(problem) else "TEL_TYPE"
+        raise unusable("telemetry", device, why=f"its rows: {problem}", code=code) from problem
+
+
+def watched(loop: Loop) -> DriftSettings:
+    """What a loop watches."""
     return DriftSettings(
         features=tuple(loop.drift.features),
         pairs=tuple((left, right) for left, right in loop.drift.pairs),
         contexts=tuple(loop.drift.contexts),
         window_rows=loop.drift.window_rows,
+        window_at_most=loop.drift.window_at_most,
+        lateness=loop.drift.lateness,
         false_alarm_every=loop.drift.false_alarm_every,
         tolerance=loop.drift.tolerance,
         scores=loop.drift.scores,

@@ -1,6 +1,7 @@
 """What a loop watches for drift, and how seldom it cries wolf."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +14,8 @@ class DriftSettings:
         contexts: Columns that the loop declares as contexts; those that a profile has are used.
         scores: Whether the model's scores are watched too.
         window_rows: Rows that make one window, >= 1; more rows see smaller changes, later.
+        window_at_most: What happened so long after a window's beginning begins another, however few rows it has.
+        lateness: Messages of a device may come in any order within it, and be as late; nothing is judged before.
         false_alarm_every: Windows of one device, on average, until a false alarm; > 1.
         tolerance: Change of a share that is nobody's concern, in 0..1, on top of the reference's own error.
     """
@@ -22,9 +25,12 @@ class DriftSettings:
     contexts: tuple[str, ...] = ()
     scores: bool = True
     window_rows: int = 200
+    window_at_most: timedelta = timedelta.max
+    lateness: timedelta = timedelta(0)
     false_alarm_every: float = 100_000
     tolerance: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.window_rows < 1 or not self.false_alarm_every > 1 or not 0 <= self.tolerance < 1:
+        soon = min(self.window_at_most - timedelta(microseconds=1), self.lateness) < timedelta(0)
+        if soon or self.window_rows < 1 or not self.false_alarm_every > 1 or not 0 <= self.tolerance < 1:
             raise ValueError(f"no detector has these settings: {self}")

@@ -1,22 +1,24 @@
 """What is kept of a device between two messages, and its bytes for one property of a table row.
 
-The bytes, integers little-endian: `RFDS`, version 2 (1 byte), CRC-32 of the rest (4 bytes), then a zlib stream of the
-length of a JSON object (4 bytes), that object, the counts (int64) and the evidence (see `Evidence.to_bytes`).
+The bytes, integers little-endian: `RFDS`, version 3 (1 byte), CRC-32 of the rest (4 bytes), then a zlib stream of the
+length of a JSON object (4 bytes), that object, the counts (int64) of the open window and of each waiting slot, and the
+evidence (see `Evidence.to_bytes`).
 """
 
 import json
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from functions.drift.detector import Evidence
-from functions.drift.window import Epoch, Ledger
+from functions.drift.ledger import Epoch, Ledger, Stretch
+from functions.drift.window import Slot
 
 MAGIC: Final = b"RFDS"
-VERSION: Final = 2
+VERSION: Final = 3
 MOST_BYTES: Final = 16 * 1024 * 1024  # Unpacked; a state of 25 features has about 50,000.
 _HEADER_BYTES: Final = 9
 
@@ -37,6 +39,9 @@ class DeviceState:
         evidence: What the detector knows.
         episode: Window, from 1, whose alarm began the drift that goes on; None while there is none.
         last_alarm: Window of that drift's last alarm; None while there is none.
+        opened_us: Where the open window begins, microseconds since 1970; without meaning while it has no rows.
+        waiting: What happened too lately to be in a window: others may still come that precede it.
+        newest_us: The latest event time of this model's messages, microseconds since 1970; 0 before the first.
     """
 
     device: str
@@ -50,6 +55,9 @@ class DeviceState:
     evidence: Evidence
     episode: int | None = field(default=None)
     last_alarm: int | None = field(default=None)
+    opened_us: int = 0
+    waiting: tuple[Slot, ...] = ()
+    newest_us: int = 0
 
     def to_bytes(self) -> bytes:
         """The state in the format of this module's docstring."""
@@ -59,17 +67,21 @@ class DeviceState:
             "version": self.version,
             "profile": self.profile,
             "channels": self.channels,
-            "epochs": [[epoch.id, epoch.next, list(epoch.ahead), epoch.lost] for epoch in self.ledger.epochs],
+            "epochs": [[one.id, [astuple(part) for part in one.stretches], one.lost] for one in self.ledger.epochs],
             "pending_rows": self.pending_rows,
             "episode": self.episode,
             "last_alarm": self.last_alarm,
+            "opened_us": self.opened_us,
+            "newest_us": self.newest_us,
+            "waiting": [[slot.start_us, slot.rows] for slot in self.waiting],
             "windows": self.evidence.windows,
             "cells": len(self.pending),
             "tests": self.evidence.log_c.shape[1],
         }
         head = json.dumps(facts, separators=(",", ":")).encode()
-        arrays = [self.pending.astype("<i8").tobytes(), self.evidence.to_bytes()]
-        body = zlib.compress(b"".join([len(head).to_bytes(4, "little"), head, *arrays]), level=6)
+        counts = [array.astype("<i8").tobytes() for array in (self.pending, *(slot.counts for slot in self.waiting))]
+        content = b"".join([len(head).to_bytes(4, "little"), head, *counts, self.evidence.to_bytes()])
+        body = zlib.compress(content, level=6)
         return MAGIC + bytes([VERSION]) + zlib.crc32(body).to_bytes(4, "little") + body
 
     @staticmethod
@@ -85,8 +97,9 @@ class DeviceState:
         content = zlib.decompressobj().decompress(body, MOST_BYTES)
         end = 4 + int.from_bytes(content[:4], "little")
         facts = json.loads(content[4:end])
-        pending = np.frombuffer(content, "<i8", facts["cells"], end).astype(np.int64)
-        evidence = content[end + pending.nbytes :]
+        shape = (1 + len(facts["waiting"]), facts["cells"])
+        pending, *waiting = np.frombuffer(content, "<i8", shape[0] * shape[1], end).astype(np.int64).reshape(shape)
+        evidence = content[end + shape[0] * pending.nbytes :]
         return DeviceState(
             device=facts["device"],
             model=facts["model"],
@@ -94,13 +107,21 @@ class DeviceState:
             profile=facts["profile"],
             channels=facts["channels"],
             ledger=Ledger(
-                tuple(Epoch(name, after, tuple(ahead), lost) for name, after, ahead, lost in facts["epochs"])
+                tuple(
+                    Epoch(name, tuple(Stretch(*part) for part in stretches), lost)
+                    for name, stretches, lost in facts["epochs"]
+                )
             ),
             pending_rows=facts["pending_rows"],
             pending=pending,
             evidence=Evidence.from_bytes(evidence, windows=facts["windows"], tests=facts["tests"]),
             episode=facts["episode"],
             last_alarm=facts["last_alarm"],
+            opened_us=facts["opened_us"],
+            waiting=tuple(
+                Slot(start, rows, counts) for (start, rows), counts in zip(facts["waiting"], waiting, strict=True)
+            ),
+            newest_us=facts["newest_us"],
         )
 
     def __eq__(self, other: object) -> bool:
@@ -112,4 +133,6 @@ class DeviceState:
     def _content(self) -> tuple[object, ...]:
         identity = (self.device, self.model, self.version, self.profile, self.channels, self.ledger)
         window = (self.pending_rows, self.evidence.windows, self.episode, self.last_alarm)
-        return (*identity, *window, self.pending.tobytes(), self.evidence.to_bytes())
+        waiting = tuple((slot.start_us, slot.rows, slot.counts.tobytes()) for slot in self.waiting)
+        times = (self.opened_us if self.pending_rows else 0, self.newest_us, waiting)
+        return (*identity, *window, *times, self.pending.tobytes(), self.evidence.to_bytes())

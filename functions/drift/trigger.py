@@ -1,5 +1,6 @@
 """Device telemetry in, episodes of drift out."""
 
+import logging
 import typing
 
 import azure.functions as func
@@ -10,6 +11,7 @@ from functions.quarantine import acknowledging
 from functions.wiring import cloud
 
 blueprint = func.Blueprint()
+log = logging.getLogger("refluent.drift")
 
 
 @blueprint.event_hub_message_trigger(
@@ -24,27 +26,33 @@ blueprint = func.Blueprint()
     strategy="exponential_backoff", max_retry_count="-1", minimum_interval="00:00:01", maximum_interval="00:01:00"
 )
 def score_drift_on_telemetry(messages: typing.List[func.EventHubEvent]) -> None:  # noqa: UP006  # list[...] fails to load
-    """Count a batch of windows, each once; whatever is wrong with one, its neighbours are counted."""
+    """Count a batch of messages, each once; whatever is wrong with one, its neighbours are counted."""
     from functions.drift.judge import judge_alarmed  # noqa: PLC0415 - numpy: a tenth of the start, for telemetry alone
-    from functions.drift.perform import count, look  # noqa: PLC0415 - likewise
+    from functions.drift.perform import count_all, look  # noqa: PLC0415 - likewise
+    from functions.drift.profiles import Profiles  # noqa: PLC0415 - likewise
 
-    here, windows = cloud(), []
+    here, found = cloud(), []
+    profiles = Profiles(here)
     for message in messages:
         with acknowledging(here, "score_drift_on_telemetry", message):
-            windows.append(look(here, read_telemetry(message)))
-    judge_alarmed(here, count(here, windows, here.now()), here.now())
+            found.append(look(here, read_telemetry(message), profiles))
+    books = count_all(here, found, here.now())
+    log.info("of %s messages: %s", len(messages), dict(books.tally))
+    judge_alarmed(here, books.alarmed, here.now())
 
 
 @blueprint.event_grid_trigger(arg_name="message")
 def score_drift_on_device_event(message: func.EventGridEvent) -> None:
-    """Count one window that came by Event Grid: the same as above in another envelope."""
+    """Count one message that came by Event Grid: the same as above in another envelope."""
     from functions.drift.judge import judge_alarmed  # noqa: PLC0415 - see above
-    from functions.drift.perform import count, look  # noqa: PLC0415 - see above
+    from functions.drift.perform import count_all, look  # noqa: PLC0415 - see above
+    from functions.drift.profiles import Profiles  # noqa: PLC0415 - see above
 
     here = cloud()
     with acknowledging(here, "score_drift_on_device_event", message):
         received = read_device_event(message, here.settings)
-        judge_alarmed(here, count(here, [look(here, received)], here.now()), here.now())
+        books = count_all(here, [look(here, received, Profiles(here))], here.now())
+        judge_alarmed(here, books.alarmed, here.now())
 
 
 @blueprint.timer_trigger(arg_name="timer", schedule="%LOOP_SCHEDULE%")

@@ -1,101 +1,180 @@
-"""A device's open window: distinct messages, added up until there are rows enough."""
+"""Windows by event time: which messages make which window, whatever the order in which they come.
 
-from bisect import bisect_left
-from dataclasses import dataclass, replace
+Event time is cut into slots as long as a message may be late. A slot takes what happened in it until something is told
+that happened a whole lateness after its end; then it is closed, and added to the open window. A window is full once it
+has rows enough, or once the next slot begins too long after its own beginning. Closed slots follow each other by event
+time, so windows depend on the distinct messages alone. What comes for a slot that was closed goes into the oldest one
+that is open.
+"""
 
-MOST_EPOCHS = 16
-MOST_AHEAD = 256
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Slot:
+    """What happened within one lateness.
+
+    Attributes:
+        start_us: Where it begins, microseconds since 1970.
+        rows: Its rows.
+        counts: Its rows per cell of the profile, shape (cells,).
+    """
+
+    start_us: int
+    rows: int
+    counts: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class MessageKey:
-    """What makes a message one message, however often it is delivered.
+class Opened:
+    """The window that is being filled.
 
     Attributes:
-        device: Who sent it, by the hub's word and not the message's.
+        rows: Its rows.
+        start_us: Where its first slot begins, microseconds since 1970; without meaning while it has no rows.
+    """
+
+    rows: int = 0
+    start_us: int = 0
+
+
+class Content(Protocol):
+    """What messages counted."""
+
+    def sum(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Rows per cell of some of the messages, shape (cells,); `chosen` has shape (messages,)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sketches:
+    """The content of messages that brought sketches, by their counts."""
+
+    counts: Sequence[NDArray[np.int64]]
+
+    def sum(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """As `Content.sum`."""
+        return np.sum([self.counts[place] for place in np.flatnonzero(chosen).tolist()], axis=0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Messages of one device about one model version, as they came; sequences of equal length.
+
+    Attributes:
+        device: Who sent them, by the hub's word.
         model: Model that served.
         version: Its version.
         profile: Hash of its profile.
-        epoch: Random id of the sending process's start.
-        sequence: Number of the message within its epoch, from 0.
+        epochs: Of each message.
+        sequences: Of each message.
+        at_us: When what each tells happened, microseconds since 1970.
+        rows: Rows of each.
+        content: What they counted.
     """
 
     device: str
     model: str
     version: str
     profile: str
-    epoch: str
-    sequence: int
+    epochs: Sequence[str]
+    sequences: Sequence[int]
+    at_us: Sequence[int]
+    rows: Sequence[int]
+    content: Content
+
+
+def micro(span: timedelta) -> int:
+    """A span in microseconds."""
+    return span // _MICROSECOND
+
+
+def slots_of(at_us: NDArray[np.int64], lateness_us: int) -> NDArray[np.int64]:
+    """Where the slot of each moment begins; without lateness, a moment is its own slot."""
+    return at_us // lateness_us * lateness_us if lateness_us else at_us
+
+
+def frontier(newest_us: int, lateness_us: int) -> int:
+    """Slots that begin before it are closed, once something is told that happened at `newest_us`."""
+    return newest_us // lateness_us * lateness_us - lateness_us if lateness_us else newest_us
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
-    """Which messages of one start of a device's process were counted.
+class Part:
+    """Consecutive slots, none perhaps, that go into the open window.
 
     Attributes:
-        id: The epoch.
-        next: All sequences below it were counted, or given up as lost.
-        ahead: Counted sequences above it, ascending; there is a gap before the first.
-        lost: Sequences given up, because 256 later messages came without them.
+        first: Place of the first.
+        end: Place after the last.
+        fills: Whether the window is full with them.
     """
 
-    id: str
-    next: int = 0
-    ahead: tuple[int, ...] = ()
-    lost: int = 0
-
-    def has(self, sequence: int) -> bool:
-        """Whether that message was counted, or given up."""
-        return sequence < self.next or sequence in self.ahead
-
-    def plus(self, sequence: int) -> "Epoch":
-        """The epoch with one more message, which it does not have."""
-        place = bisect_left(self.ahead, sequence)
-        ahead, after, lost = (*self.ahead[:place], sequence, *self.ahead[place:]), self.next, self.lost
-        if len(ahead) > MOST_AHEAD:
-            lost, after = lost + ahead[0] - after, ahead[0]
-        closed = next((i for i, counted in enumerate(ahead) if counted != after + i), len(ahead))
-        return Epoch(self.id, after + closed, ahead[closed:], lost)
-
-    @property
-    def newest(self) -> int:
-        """The highest sequence seen, -1 before the first."""
-        return self.ahead[-1] if self.ahead else self.next - 1
-
-    @property
-    def gap(self) -> int:
-        """Messages that others have overtaken, and that may still come."""
-        return self.newest + 1 - self.next - len(self.ahead)
+    first: int
+    end: int
+    fills: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
-    """The distinct messages of a device; the newest epoch last, the 16 newest kept.
+def cut(starts_us: Sequence[int], rows: Sequence[int], opened: "Opened", *, full: int, long_us: int) -> Iterator[Part]:
+    """Deal closed slots, in their order, out to windows.
 
-    Attributes:
-        epochs: In the order of their first message here.
+    Args:
+        starts_us: Where each slot begins, ascending.
+        rows: Rows of each.
+        opened: The window that is open.
+        full: Rows that fill a window.
+        long_us: A slot that begins so long after its window begins another.
+    """
+    first, begin, inside = 0, opened.start_us, opened.rows
+    for place, (start, more) in enumerate(zip(starts_us, rows, strict=True)):
+        if inside and start - begin >= long_us:
+            yield Part(first, place, fills=True)
+            first, inside = place, 0
+        begin = begin if inside else start
+        inside += more
+        if inside >= full:
+            yield Part(first, place + 1, fills=True)
+            first, inside = place + 1, 0
+    if first < len(starts_us):
+        yield Part(first, len(starts_us), fills=False)
+
+
+class Slots:
+    """The open slots with a run's new messages in them, in the order of time; added up only when it is known how.
+
+    Args:
+        run: The messages.
+        new: Which of them count, shape (messages,).
+        starts: The beginning of each one's slot, shape (messages,).
+        waiting: Slots that had messages before.
     """
 
-    epochs: tuple[Epoch, ...] = ()
+    def __init__(
+        self, run: Run, new: NDArray[np.bool_], starts: NDArray[np.int64], waiting: Mapping[int, Slot]
+    ) -> None:
+        self._run, self._new, self._starts, self._waiting = run, new, starts, waiting
+        known = np.array(list(waiting), np.int64)
+        more = np.array([slot.rows for slot in waiting.values()], np.int64)
+        begins, places = np.unique(np.concatenate([known, starts[new]]), return_inverse=True)
+        self.starts_us: list[int] = begins.tolist()
+        every = np.concatenate([more, np.asarray(run.rows, np.int64)[new]])
+        self.rows: list[int] = np.bincount(places, weights=every).astype(np.int64).tolist()
 
-    def epoch(self, name: str) -> Epoch | None:
-        """The epoch of that name, if a message of it was counted."""
-        return next((epoch for epoch in self.epochs if epoch.id == name), None)
+    def counts(self, first: int, end: int) -> NDArray[np.int64]:
+        """Rows per cell of some of the slots together, by place."""
+        some = self.starts_us[first:end]
+        chosen = self._new & (self._starts >= some[0]) & (self._starts <= some[-1])
+        before = [self._waiting[start].counts for start in some if start in self._waiting]
+        after = [self._run.content.sum(chosen)] if chosen.any() else []
+        return np.sum([*before, *after], axis=0, dtype=np.int64)
 
-    def has(self, message: MessageKey) -> bool:
-        """Whether the message was counted."""
-        epoch = self.epoch(message.epoch)
-        return epoch is not None and epoch.has(message.sequence)
-
-    def is_newer(self, message: MessageKey) -> bool:
-        """Whether the message was sent after every one counted: a new epoch, or further on in the newest one."""
-        epoch = self.epoch(message.epoch)
-        return epoch is None or (epoch is self.epochs[-1] and message.sequence > epoch.newest)
-
-    def plus(self, message: MessageKey) -> "Ledger":
-        """The ledger with one more message, which it does not have."""
-        epoch = self.epoch(message.epoch)
-        if epoch is None:
-            return Ledger((*self.epochs, Epoch(message.epoch).plus(message.sequence))[-MOST_EPOCHS:])
-        counted = epoch.plus(message.sequence)
-        return replace(self, epochs=tuple(counted if known is epoch else known for known in self.epochs))
+    def kept(self, first: int) -> tuple[Slot, ...]:
+        """The slots from a place on, as they are kept."""
+        return tuple(Slot(self.starts_us[n], self.rows[n], self.counts(n, n + 1)) for n in range(first, len(self.rows)))

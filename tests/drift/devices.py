@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from functions.drift.decide import Decision, decide
+from functions.drift.ledger import MessageKey
 from functions.drift.policy import DriftSettings
 from functions.drift.state import DeviceState
-from functions.drift.window import MessageKey
 from sketch.features import Column
 from sketch.profile import Kind, Profile
 from sketch.sketch import Sketch

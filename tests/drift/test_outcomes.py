@@ -39,7 +39,7 @@ def uses(here: FakeCloud) -> Uses:
 
 def test_outcomes_of_the_version_that_serves_and_of_the_one_before_it_are_kept_apart(here: FakeCloud) -> None:
     score_drift_on_telemetry([routed(told(0, outcomes=[outcomes(rows=5), outcomes(rows=7, hours_ago=3)]))])
-    second = told(1, version="2", profile=OTHER_PROFILE.hash, sketch=sketch_of(40, profile=OTHER_PROFILE))
+    second = told(1, version="2", profile=OTHER_PROFILE.hash, sketch=sketch_of(100, profile=OTHER_PROFILE))
     score_drift_on_telemetry([routed({**second, "outcomes": [outcomes(rows=3), outcomes("2", rows=9)]})])
     found = uses(here)
     now, earlier = (period_of(at, timedelta(seconds=1)) for at in (NOON, NOON - timedelta(hours=3)))

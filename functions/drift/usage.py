@@ -1,0 +1,64 @@
+"""What a version did, beside what its inputs looked like: told in the same messages, counted once with them."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+import msgspec
+import numpy as np
+
+from functions import field
+from functions.drift.decide import Counted, Drifted
+from functions.drift.runs import Stint
+from functions.outcomes import learnt
+from functions.telemetry import RawTelemetry, Telemetry
+
+type Told = Telemetry | RawTelemetry
+
+
+def used(uses: field.Uses, stint: Stint, counted: Counted) -> field.Uses:
+    """The uses of a device's versions, with the messages of a run that were counted.
+
+    Args:
+        uses: What is known.
+        stint: The messages.
+        counted: What became of them.
+    """
+    run, told, profile = stint.run, stint.told, stint.profile
+    seconds = stint.loop.rollout.compare_every.total_seconds()
+    periods = np.array([int(at_us / 1e6 // seconds) for at_us in run.at_us], np.int64)
+    use = uses.get(run.version)
+    for number in np.unique(periods[counted.counted]).tolist():
+        chosen = counted.counted & (periods == number)
+        some = [(told[place], run.rows[place]) for place in np.flatnonzero(chosen).tolist()]
+        scores = run.content.sum(chosen)[profile.score_block].tolist()
+        use = field.counted(use, run.profile, _period(number, some, scores))
+    if use is None or not counted.counted.any():
+        return uses
+    alarms = [verdict.explanation for verdict in counted.verdicts if isinstance(verdict, Drifted)]
+    drift = (alarms or [use.drift])[-1] if counted.state.episode else ""
+    messages = [told[place] for place in np.flatnonzero(counted.counted).tolist()]
+    uses = _shadows({**uses, run.version: msgspec.structs.replace(use, drift=drift)}, messages, version=run.version)
+    return learnt(uses, chain.from_iterable(one.outcomes for one in messages), stint.loop.rollout.compare_every)
+
+
+def _period(number: int, told: Sequence[tuple[Told, int]], scores: Sequence[int]) -> field.Period:
+    """One period of messages, each with its rows; raw rows that tell of no requests came one by one."""
+    latencies = [one.latency_counts for one, _ in told if one.latency_counts]
+    return field.Period(
+        at=number,
+        rows=sum(rows for _, rows in told),
+        requests=sum(rows if one.requests is None else one.requests for one, rows in told),
+        failed=sum(one.failed for one, _ in told),
+        latencies=tuple(map(sum, zip(*latencies, strict=True))),
+        scores=field.grouped(scores),
+    )
+
+
+def _shadows(uses: field.Uses, told: Sequence[Told], *, version: str) -> field.Uses:
+    for one in told:
+        shadow = one.shadow if isinstance(one, Telemetry) else None
+        if shadow and shadow.version != version:
+            silent = uses.get(shadow.version)
+            silent = field.shadowed(silent, rows=shadow.rows, moved=shadow.moved, flipped=shadow.flipped)
+            uses = {**uses, shadow.version: silent}
+    return uses

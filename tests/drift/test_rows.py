@@ -1,0 +1,211 @@
+"""Raw rows of devices without our sketching: checked, counted like a sketch of the same rows, and once."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable, Iterator
+
+import azure.functions as func
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from functions import field
+from functions.drift.rows import Reader
+from functions.drift.state import DeviceState
+from functions.drift.trigger import score_drift_on_device_event, score_drift_on_telemetry
+from functions.telemetry import NOTHING, RawTelemetry
+from functions.wiring import using
+from sketch.profile import Profile
+from sketch.sketch import Sketch, places_of
+from tests.drift.devices import REFERENCE, Columns, draw
+from tests.drift.test_trigger import by_event_grid, quarantined, routed, told
+from tests.fakes.cloud import FakeCloud
+
+ROWS = 40
+DRAWN = draw(np.random.default_rng(1), ROWS)
+COLUMNS: dict[str, list[object]] = {name: list(np.asarray(values, object)) for name, values in DRAWN.items()}
+SCORES: list[float] = np.random.default_rng(2).random(ROWS).tolist()
+BY_ROW: list[dict[str, object]] = [
+    {**{name: values[n] for name, values in COLUMNS.items()}, "score": SCORES[n]} for n in range(ROWS)
+]
+EXPECTED = Sketch(REFERENCE)
+EXPECTED.add(DRAWN, SCORES)
+
+
+def raw(sequence: int = 0, **members: object) -> dict[str, object]:
+    """A message of raw rows; without others, those above column by column."""
+    common = {name: told(sequence)[name] for name in ("v", "loop", "model", "version", "epoch", "sequence", "to")}
+    return {**common, "kind": "rows", **(members or {"columns": COLUMNS, "scores": SCORES})}
+
+
+@pytest.fixture
+def here() -> Iterator[FakeCloud]:
+    with using(FakeCloud()) as cloud:
+        assert isinstance(cloud, FakeCloud)
+        cloud.blobs.put("models", "flight-delays/1/profile.json", REFERENCE.to_json().encode())
+        yield cloud
+
+
+def state(here: FakeCloud) -> DeviceState:
+    stored = here.rows.get("devices", "flight-delays", "lga/inference")
+    assert stored
+    assert isinstance(stored.row["state"], bytes)
+    return DeviceState.from_bytes(stored.row["state"])
+
+
+@pytest.mark.parametrize("by_row", [False, True])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zlib.compress], ids=["plain", "gzip", "zlib"])
+def test_raw_rows_count_as_a_sketch_would_and_once(
+    here: FakeCloud, *, by_row: bool, pack: Callable[[bytes], bytes]
+) -> None:
+    message = routed(pack(json.dumps(raw(rows=BY_ROW) if by_row else raw()).encode()))
+    for _ in range(2):
+        score_drift_on_telemetry([message, message])
+    assert not quarantined(here)
+    assert np.array_equal(state(here).pending, EXPECTED.counts)
+    assert state(here).profile == REFERENCE.hash
+
+
+def test_raw_rows_come_by_event_grid_too(here: FakeCloud) -> None:
+    score_drift_on_device_event(by_event_grid(raw()))
+    assert np.array_equal(state(here).pending, EXPECTED.counts)
+
+
+def test_rows_columns_and_devices_may_be_mixed_in_one_batch(here: FakeCloud) -> None:
+    other = {"connection-device-id": "ewr"}
+    batch = [
+        routed(raw(0)),
+        routed(raw(7), **other),
+        routed(raw(1, rows=BY_ROW)),
+        routed(raw(2, rows=[])),
+        routed(raw(3)),
+    ]
+    score_drift_on_telemetry(batch)
+    assert np.array_equal(state(here).pending, 3 * EXPECTED.counts)
+    assert here.rows.get("devices", "flight-delays", "ewr/inference")
+
+
+def test_a_missing_value_is_null(here: FakeCloud) -> None:
+    columns = {**COLUMNS, "temp": [None] * ROWS, "carrier": [None] * ROWS}
+    by_row = [{**row, "temp": None, "carrier": None} for row in BY_ROW]
+    score_drift_on_telemetry([routed(raw(0, columns=columns, scores=SCORES)), routed(raw(1, rows=by_row))])
+    expected = Sketch(REFERENCE)
+    expected.add({**DRAWN, "temp": [None] * ROWS, "carrier": [None] * ROWS}, SCORES)
+    assert np.array_equal(state(here).pending, 2 * expected.counts)
+
+
+def test_a_row_counts_as_a_request_unless_the_device_says_how_many_there_were(here: FakeCloud) -> None:
+    again = {"columns": COLUMNS, "scores": SCORES, "requests": 2, "failed": 1, "to": told(0)["to"]}
+    score_drift_on_telemetry([routed(raw(0)), routed(raw(1, **again))])
+    stored = here.rows.get("devices", "flight-delays", "lga/inference")
+    assert stored
+    (period,) = field.from_bytes(stored.row[field.COLUMN])["1"].periods
+    assert (period.rows, period.requests, period.failed) == (2 * ROWS, ROWS + 2, 1)
+
+
+BAD = {
+    "truth for a number": (raw(rows=[{**BY_ROW[0], "temp": True}]), "TEL_TYPE"),
+    "text for a number": (raw(rows=[{**BY_ROW[0], "temp": "1"}]), "TEL_TYPE"),
+    "an object for a number": (raw(rows=[{**BY_ROW[0], "temp": {}}]), "TEL_TYPE"),
+    "a number for a category": (raw(rows=[{**BY_ROW[0], "carrier": 1}]), "TEL_TYPE"),
+    "a feature that is absent": (raw(rows=[{"temp": 1.0, "score": 0.5}]), "TEL_TYPE"),
+    "no score": (raw(rows=[{name: values[0] for name, values in COLUMNS.items()}]), "TEL_TYPE"),
+    "a column that is absent": (raw(columns={"temp": [1.0]}, scores=[0.1]), "TEL_TYPE"),
+    "a column too short": (raw(columns={**COLUMNS, "temp": [1.0]}, scores=SCORES), "TEL_TYPE"),
+    "columns without scores": (raw(columns=COLUMNS), "TEL_TYPE"),
+    "rows and columns": (raw(columns=COLUMNS, scores=SCORES, rows=BY_ROW), "TEL_TYPE"),
+    "no rows at all": (raw(profile=REFERENCE.hash), "TEL_TYPE"),
+    "not a number": (raw(rows=[{**BY_ROW[0], "temp": float("nan")}]), "TEL_NUMBER"),
+    "not a number in words": (raw(rows=[{**BY_ROW[0], "temp": "NaN"}]), "TEL_TYPE"),
+    "a version that is a path": (raw(version="../../x", rows=BY_ROW), "TEL_TYPE"),
+    "a name with a line": (raw(epoch="e\n1", rows=BY_ROW), "TEL_TYPE"),
+    "a format to come": ({**raw(rows=BY_ROW), "v": 99}, "TEL_SCHEMA_VERSION"),
+    "a model nobody made": ({**raw(rows=BY_ROW), "version": "77"}, "TEL_MODEL"),
+    "another model's profile": (raw(rows=BY_ROW, profile="0" * 16), "TEL_MODEL"),
+    "60,000 members": (raw(rows=BY_ROW, **{f"k{n}": n for n in range(60_000)}), "TEL_SIZE"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_raw_rows_that_cannot_be_counted_are_set_aside_and_their_neighbours_count(here: FakeCloud, kind: str) -> None:
+    bad, code = BAD[kind]
+    score_drift_on_telemetry([routed(raw(0)), routed(bad, **{"connection-device-id": "jfk"}), routed(raw(1))])
+    assert state(here).pending_rows == 2 * ROWS
+    assert here.rows.get("devices", "flight-delays", "jfk/inference") is None
+    assert quarantined(here) == [code]
+
+
+PACKED: dict[str, tuple[func.EventHubEvent, str]] = {
+    "a number without end": (
+        routed(json.dumps(raw(rows=[{**BY_ROW[0], "temp": 12345}])).replace("12345", "1e999").encode()),
+        "TEL_NUMBER",
+    ),
+    "a bomb": (routed(gzip.compress(b" " * 2_000_000)), "TEL_SIZE"),
+    "half of a gzip": (routed(gzip.compress(json.dumps(raw()).encode())[:-40]), "TEL_JSON"),
+    "no gzip at all": (routed(b"\x1f\x8b but no gzip"), "TEL_JSON"),
+    "depth in a row": (routed(b'{"kind":"rows","rows":' + b"[" * 100_000), "TEL_DEPTH"),
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_bytes_that_are_no_rows_are_set_aside(here: FakeCloud, kind: str) -> None:
+    bad, code = PACKED[kind]
+    score_drift_on_telemetry([bad, routed(raw(0))])
+    assert quarantined(here) == [code]
+    assert state(here).pending_rows == ROWS
+
+
+@given(st.lists(st.lists(st.integers(0, ROWS - 1), max_size=6), max_size=6), st.data())
+def test_any_messages_counted_at_once_are_the_sum_of_each(messages: list[list[int]], data: st.DataObject) -> None:
+    reader = Reader(REFERENCE)
+    read = [reader.read(message(rows, by_row=data.draw(st.booleans()))) for rows in messages]
+    chosen = np.array([data.draw(st.booleans()) for _ in messages], np.bool_)
+    if not messages:
+        return
+    expected = Sketch(REFERENCE)
+    for rows, counts in zip(messages, chosen.tolist(), strict=True):
+        if counts:
+            expected.add(
+                {name: [values[n] for n in rows] for name, values in COLUMNS.items()}, [SCORES[n] for n in rows]
+            )
+    assert np.array_equal(reader.count(read).sum(chosen), expected.counts)
+
+
+def message(rows: list[int], *, by_row: bool) -> RawTelemetry:
+    bare = msgspec.convert({**raw(), "columns": NOTHING, "scores": NOTHING, "rows": NOTHING}, RawTelemetry)
+    if by_row:
+        return msgspec.structs.replace(bare, rows=packed([BY_ROW[n] for n in rows]))
+    columns = {name: [values[n] for n in rows] for name, values in COLUMNS.items()}
+    return msgspec.structs.replace(bare, columns=packed(columns), scores=packed([SCORES[n] for n in rows]))
+
+
+def packed(value: object) -> msgspec.Raw:
+    return msgspec.Raw(json.dumps(value).encode())
+
+
+def test_pairs_and_contexts_are_counted_too_and_a_context_need_not_be_told() -> None:
+    rng = np.random.default_rng(4)
+    columns: Columns = {**draw(rng, 2_000), "hour": rng.integers(0, 24, 2_000).astype(float)}
+    kinds = {"temp": "number", "wind": "number", "carrier": "category"}
+    profile = Profile.build(columns, kinds=kinds, scores=rng.random(2_000), pairs=[("temp", "wind")], contexts=["hour"])  # type: ignore[arg-type] # as written
+    wide = {name: np.asarray(values, object)[:50].tolist() for name, values in columns.items()}
+    expected = Sketch(profile)
+    expected.add(wide, [0.5] * 50)
+    reader = Reader(profile)
+    bare = msgspec.convert({**raw(), "columns": NOTHING, "scores": packed([0.5] * 50), "rows": NOTHING}, RawTelemetry)
+    one = reader.read(msgspec.structs.replace(bare, columns=packed(wide)))
+    assert np.array_equal(reader.count([one]).sum(np.ones(1, np.bool_)), expected.counts)
+    narrow = {name: values for name, values in wide.items() if name != "hour"}
+    told_less = reader.read(msgspec.structs.replace(bare, columns=packed(narrow)))
+    less = Sketch(profile)
+    less.add(narrow, [0.5] * 50)
+    assert np.array_equal(reader.count([told_less]).sum(np.ones(1, np.bool_)), less.counts)
+
+
+def test_places_are_where_a_sketch_counts() -> None:
+    places = places_of(REFERENCE, DRAWN, SCORES)
+    assert places.shape == (len(REFERENCE.blocks), ROWS)
+    assert np.array_equal(np.bincount(places.ravel(), minlength=len(EXPECTED.counts)), EXPECTED.counts)
