@@ -108,7 +108,7 @@ def evidence(loop: str, log_evidence: float) -> None:
 def measured(loop: str, **values: float) -> None:
     """Note where a loop stands, by the names of the gauges."""
     for name, value in values.items():
-        _numbers.gauges[name].set(value, {"loop": loop})
+        _numbers.gauges[name].set(float(value), {"loop": loop})  # a bool passes for a number until it is sent
 
 
 def _context(traceparent: object) -> Context:

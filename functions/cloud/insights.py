@@ -34,6 +34,7 @@ def tell_insights(connection: str, credential: TokenCredential, *, logger: str) 
             credential=credential,
             logger_name=logger,
             enable_live_metrics=False,
+            enable_performance_counters=False,
             instrumentation_options={name: {"enabled": False} for name in _OTHERS},
         )
     except ValueError as problem:
