@@ -43,6 +43,9 @@ lock: .venv/.ready ## compile requirements.txt and requirements-dev.txt from pyp
 bench-burst: .venv/.ready ## 10,000 uploads with 20 % duplicates, from the first delivery to the job
 	@$(PY) -m bench.burst $(ARGS) $(if $(JSON),--json $(JSON))
 
+soak: .venv/.ready ## a fleet of 25 device processes: good models, a wrong one, and four that devices refuse
+	@$(PY) -m pytest -m soak -p no:randomly $(ARGS)
+
 sim: .venv/.ready ## simulated days with faults everywhere (SEEDS=200 FIRST_SEED=0, or SEED=7 for one with its trace)
 	@$(PY) -m tests.sim $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200) --first-seed $(or $(FIRST_SEED),0))
 
@@ -79,4 +82,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check check-infra format lock sim sim-exhaustive sim-mutants bench-burst bench-edge bench-host bench-package bench-plan bench-gate bench-loop-value setup clean
+.PHONY: help demo up test check check-infra format lock sim sim-exhaustive sim-mutants soak bench-burst bench-edge bench-host bench-package bench-plan bench-gate bench-loop-value setup clean

@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import groupby
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 NAME = "answers.jsonl"
 FLUSH_SECONDS = 5.0
-FOLD_ROWS = 4_096  # noted at most before they are counted in; bounds memory and the time that takes
+FOLD_ROWS = 1_024  # noted before they are counted in: a few milliseconds on the event loop
 NAMED = 20  # ids that an answer names
 STRETCHES = 500  # told in one message; beyond it they get longer
 
@@ -104,9 +104,21 @@ type _Line = _Given | _Known | _Told
 
 
 class _Anew(msgspec.Struct, frozen=True):
-    """The file begins anew, with these lines."""
+    """The file begins anew, with what is kept; what became known and was not told comes last."""
 
-    lines: Sequence[_Line]
+    kept: Sequence[tuple[str, Answer]]
+    untold: Collection[str]
+
+    def lines(self) -> list[_Line]:
+        """As they are written; takes a while if much is kept."""
+        lines = list[_Line]()
+        for (version, at), some in groupby(self.kept, key=lambda one: (one[1].version, one[1].at)):
+            group = list(some)
+            lines.append(_Given(version, at, [id_ for id_, _ in group], [answer.score for _, answer in group]))
+        known = {id_: answer.label for id_, answer in self.kept if answer.label is not None}
+        told = {id_: label for id_, label in known.items() if id_ not in self.untold}
+        untold = {id_: label for id_, label in known.items() if id_ in self.untold}
+        return [*lines, _Known(told), _Told(), _Known(untold)]
 
 
 _encode = msgspec.json.Encoder().encode
@@ -203,7 +215,7 @@ class Answers:
             while self._lines:
                 line = self._lines.popleft()
                 if isinstance(line, _Anew):
-                    lines, anew = list(line.lines), True
+                    lines, anew = line.lines(), True
                 else:
                     lines.append(line)
             if lines or anew:
@@ -258,15 +270,8 @@ class Answers:
             self._untold = {}
 
     def _begin_anew(self) -> None:
-        """Let the file say what is kept and nothing else; what became known and was not told comes last."""
-        lines, self._written = list[_Line](), len(self._kept)
-        for (version, at), some in groupby(self._kept.items(), key=lambda one: (one[1].version, one[1].at)):
-            group = list(some)
-            lines.append(_Given(version, at, [id_ for id_, _ in group], [answer.score for _, answer in group]))
-        known = {id_: answer.label for id_, answer in self._kept.items() if answer.label is not None}
-        told = {id_: label for id_, label in known.items() if id_ not in self._untold}
-        untold = {id_: label for id_, label in known.items() if id_ in self._untold}
-        self._lines.append(_Anew([*lines, _Known(told), _Told(), _Known(untold)]))
+        self._written = len(self._kept)
+        self._lines.append(_Anew(list(self._kept.items()), frozenset(self._untold)))
 
     def _write(self, content: bytes, *, anew: bool) -> None:
         try:

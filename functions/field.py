@@ -17,7 +17,11 @@ LATENCIES: Final = 16  # bucket i: requests that took less than 0.25 * 2^i ms; t
 GROUP: Final = 4  # cells of the profile's scores that are counted together here
 PARTS: Final = 8  # a version's expected scores are cut into so many parts of about equal share
 MOST_VERSIONS: Final = 3  # kept of a device, the newest
-MOST_PERIODS: Final = 64  # kept of a version, the newest; as many again of those whose outcomes are known
+MOST_PERIODS: Final = 72  # kept of a version; as many again of those whose outcomes are known
+# When there are more, the oldest go first of those that are not among the newest 16, nor every 4th of the newest 64,
+# every 8th of the newest 256 or 16th of the newest 512: what a rollout is compared with is what was before it, however
+# long it lasts. Every device keeps the same ones.
+KEPT: Final = ((16, 1), (64, 4), (256, 8), (512, 16))
 _MOST_BYTES: Final = 1024 * 1024  # unpacked; three full versions have about 40,000
 
 
@@ -121,8 +125,20 @@ def counted(use: Use | None, profile: str, now: Period) -> Use:
         before,
         rows=before.rows + now.rows,
         requests=before.requests + now.requests,
-        periods=tuple(merged[-MOST_PERIODS:]),
+        periods=_kept(merged),
     )
+
+
+def _kept[Told: (Period, Judged)](told: Sequence[Told]) -> tuple[Told, ...]:
+    """The periods that are remembered, of those in order of time."""
+    surplus = len(told) - MOST_PERIODS
+    if surplus <= 0:
+        return tuple(told)
+    newest_at = told[-1].at
+    stays = [any(newest_at - one.at < span and one.at % step == 0 for span, step in KEPT) for one in told]
+    first_to_go = sorted(range(len(told)), key=lambda place: (stays[place], place))
+    gone = set(first_to_go[:surplus])
+    return tuple(one for place, one in enumerate(told) if place not in gone)
 
 
 def shadowed(use: Use | None, *, rows: int, moved: float, flipped: int) -> Use:
@@ -140,7 +156,7 @@ def judged(use: Use | None, outcomes: Iterable[Judged]) -> Use:
     """A version's use with the outcomes that one more message tells of answers it gave earlier."""
     before = use or Use("")
     known = together([*before.judged, *outcomes])
-    return msgspec.structs.replace(before, judged=known[-MOST_PERIODS:])
+    return msgspec.structs.replace(before, judged=_kept(known))
 
 
 def together(outcomes: Iterable[Judged]) -> tuple[Judged, ...]:

@@ -41,6 +41,7 @@ TOGETHER = {  # by a fixture that takes seconds to make, or by what takes most o
         "tests/laptop/test_replay.py",
         "tests/laptop/test_storage.py",
         "tests/laptop/test_tls.py",
+        "tests/rollout/test_fleet_of_processes.py",
         "tests/training/test_components.py",  # for azure.ai.ml, which that worker imports anyway
     ),
     "trained": ("tests/training/",),

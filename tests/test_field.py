@@ -32,14 +32,21 @@ def test_messages_add_up_in_whatever_order_they_come(both: tuple[list[Period], l
 
 
 def test_another_profile_begins_anew_and_old_periods_are_forgotten() -> None:
-    many = whole([Period(at, 1, 1, 0, (), (1,) + (0,) * 65) for at in range(200)])
-    assert (many.rows, len(many.periods), many.periods[0].at) == (200, MOST_PERIODS, 200 - MOST_PERIODS)
+    many = whole([Period(at, 1, 1, 0, (), (1,) + (0,) * 65) for at in range(5000)])
+    assert (many.rows, len(many.periods)) == (5000, MOST_PERIODS)
+    assert [period.at for period in many.periods[-16:]] == [*range(4984, 5000)]
+    assert [period.at for period in many.periods[:16]] == [*range(4496, 4752, 16)]
     assert counted(many, "q", many.periods[0]).rows == 1
 
 
 def test_three_full_versions_fit_one_property_of_a_table_row() -> None:
     rows = tuple(range(1000, 1066))
-    full = Use("p" * 16, 10**9, 10**9, tuple(Period(at, 10**6, 10**6, 10**5, (10**5,) * 16, rows) for at in range(64)))
+    full = Use(
+        "p" * 16,
+        10**9,
+        10**9,
+        tuple(Period(at, 10**6, 10**6, 10**5, (10**5,) * 16, rows) for at in range(MOST_PERIODS)),
+    )
     uses = {str(version): full for version in range(5)}
     kept = newest(uses)
     assert list(kept) == ["2", "3", "4"]

@@ -139,6 +139,7 @@ class Field:
         requests: Requests they answered or refused with it.
         outcomes: Rows they scored with it whose outcomes are known.
         harm: What is proven against it, with its numbers; "" for nothing.
+        suspect: What looks like more than is allowed, and may still be chance; "" for nothing.
         found: The same numbers where nothing is proven; "" where there is nothing to compare with.
     """
 
@@ -147,6 +148,7 @@ class Field:
     requests: int = 0
     outcomes: int = 0
     harm: str = ""
+    suspect: str = ""
     found: str = ""
 
 
@@ -279,6 +281,8 @@ def _onward(rings: Sequence[Ring], at: Situation, progress: Progress, *, now: da
     if shown:
         return Hold(f"{reason}; {shown}")
     last = at.ring + 1 == len(rings)
+    if at.field.suspect and not last:
+        return Hold(f"{reason}; {at.field.suspect} differ by more than is allowed, and it may still be chance")
     if here.approval and not last and not at.approved:
         return Hold(f"{reason}; {rings[at.ring + 1].name} waits for refluent approve")
     if not last and not _open(at.hours, now):

@@ -77,11 +77,22 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class _Test:
-    """One share of rows or requests, or a loss: how much of its change is surely the version's, how much is allowed."""
+    """One share of rows or requests, or a loss: how much of its change is surely the version's, how much is allowed.
+
+    Args:
+        name: What is compared.
+        now: With the new version.
+        control: Without it.
+        seen: So much of the difference looks like the version's own.
+        sure: So much of it surely is.
+        limit: So much of it is allowed.
+        spelled: Format of these numbers.
+    """
 
     name: str
     now: float
     control: float
+    seen: float
     sure: float
     limit: float
     spelled: str = ".1%"
@@ -89,6 +100,10 @@ class _Test:
     @property
     def is_harm(self) -> bool:
         return self.sure > self.limit
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.seen > self.limit
 
     @property
     def loudness(self) -> float:
@@ -127,7 +142,8 @@ def judge(
     tests = [*_tests(groups, new, old, references, limits), *_of_loss(uses, groups, new, limits, metric)]
     harm = [_told(one, groups) for one in sorted(tests, key=lambda one: -one.loudness) if one.is_harm]
     told = _told(max(tests, key=lambda one: one.loudness), groups) if tests else ""
-    return replace(found, harm="; ".join([*harm[:1], *_drifted(groups)]), found=told)
+    suspect = next((one.name for one in sorted(tests, key=lambda one: -one.seen / one.limit) if one.is_suspect), "")
+    return replace(found, harm="; ".join([*harm[:1], *_drifted(groups)]), suspect=suspect, found=told)
 
 
 def _groups(uses: Mapping[str, Uses], new: str, old: str) -> Groups:
@@ -227,9 +243,9 @@ def _of_scores(
     name = f"scores above {mine.edge(own[new][1]):.3g}, {expected:.0%} in the hold-out"
     away = [_ratio(relative.now(one)) - expected for one, _ in known.now if relative.now(one)[1] >= FEWEST]
     if away:
-        sure = bounds(away, risk=risk / 3, noise=0.25 / FEWEST).at_least
+        sure, seen = bounds(away, risk=risk / 3, noise=0.25 / FEWEST).at_least, abs(fmean(away))
         for test in _test(known, relative, name, risk=risk * 2 / 3, limit=limit, offset=expected - usual):
-            yield _Test(test.name, test.now, test.control, min(test.sure, sure), limit)
+            yield replace(test, seen=min(test.seen, seen), sure=min(test.sure, sure))
 
 
 def _of_loss(uses: Mapping[str, Uses], groups: Groups, new: str, limits: Rollout, metric: Metric) -> Iterator[_Test]:
@@ -246,7 +262,7 @@ def _of_loss(uses: Mapping[str, Uses], groups: Groups, new: str, limits: Rollout
     )
     if costs:
         name = f"{NAMES[metric]} of {costs.rows} rows with outcomes"
-        yield _Test(name, costs.now, costs.control, costs.sure, costs.limit, ".3f")
+        yield _Test(name, costs.now, costs.control, costs.seen, costs.sure, costs.limit, ".3f")
 
 
 def _with(uses: Mapping[str, Uses], devices: Iterable[str], version: str) -> list[Use]:
@@ -264,8 +280,16 @@ def _test(
         return
     changed = _difference(now, risk / 2) - _difference(before, risk / 2) - Between(offset, offset)
     sure = changed.low if worse == "more" else changed.at_least
-    seen, other = (sum(pair[side][0] for pair in now) / sum(pair[side][1] for pair in now) for side in (0, 1))
-    yield _Test(name, seen, other, sure if isfinite(sure) else 0.0, limit)
+    seen = _mean_difference(now) - _mean_difference(before) - offset if before else 0.0  # sites may differ for good
+    with_it, without = (sum(pair[side][0] for pair in now) / sum(pair[side][1] for pair in now) for side in (0, 1))
+    yield _Test(
+        name,
+        with_it,
+        without,
+        seen=seen if worse == "more" else abs(seen),
+        sure=sure if isfinite(sure) else 0.0,
+        limit=limit,
+    )
 
 
 type _Counts = tuple[tuple[int, int], tuple[int, int]]
@@ -279,6 +303,10 @@ def _difference(pairs: Sequence[_Counts], risk: float) -> Between:
     differences = [_ratio(one) - _ratio(other) for one, other in pairs]
     noise = fmean(_noise(one) + _noise(other) for one, other in pairs) if pairs else 0.0
     return bounds(differences, risk=risk, noise=noise)
+
+
+def _mean_difference(pairs: Sequence[_Counts]) -> float:
+    return fmean(_ratio(one) - _ratio(other) for one, other in pairs)
 
 
 def _ratio(counts: tuple[int, int]) -> float:

@@ -27,6 +27,7 @@ class Costs:
         now: Mean loss a row with the new version.
         control: Mean loss a row with the last one, in the same periods.
         rows: Rows with the new version whose outcomes are known.
+        seen: So much more looks like the new version's own; 0 if both sides never had the same version.
         sure: So much more at least is the new version's own.
         limit: So much more is allowed.
     """
@@ -34,6 +35,7 @@ class Costs:
     now: float
     control: float
     rows: int
+    seen: float
     sure: float
     limit: float
 
@@ -68,6 +70,7 @@ def compare(
         now=_mean(mine, metric),
         control=control_loss,
         rows=sum(one.rows for one in mine),
+        seen=_mean_difference(now, metric) - _mean_difference(usual, metric) if usual else 0.0,
         sure=changed.low if isfinite(changed.low) else 0.0,
         limit=(may_grow - 1) * control_loss,
     )
@@ -83,10 +86,17 @@ def _pairs(treated: Sequence[Use], control: Sequence[Use]) -> Iterator[Pair]:
         yield sides[0][at], sides[1][at]
 
 
+def _mean_difference(pairs: Sequence[Pair], metric: Metric) -> float:
+    return fmean(_differences(pairs, metric))
+
+
+def _differences(pairs: Sequence[Pair], metric: Metric) -> list[float]:
+    return [_mean([one], metric) - _mean([other], metric) for one, other in pairs]
+
+
 def _difference(pairs: Sequence[Pair], metric: Metric, risk: float) -> Between:
-    differences = [_mean([one], metric) - _mean([other], metric) for one, other in pairs]
     noise = fmean(_noise(one, metric) + _noise(other, metric) for one, other in pairs) if pairs else 0.0
-    return bounds(differences, risk=risk, noise=noise)
+    return bounds(_differences(pairs, metric), risk=risk, noise=noise)
 
 
 def _mean(judged: Sequence[Judged], metric: Metric) -> float:

@@ -141,7 +141,7 @@ def test_each_outcome_is_told_once_whatever_happens_in_between(
 def test_the_file_begins_anew_before_it_grows_without_end(tmp_path: Path) -> None:
     async def live() -> int:
         kept = answers(tmp_path, most=10)
-        for turn in range(3 * FOLD_ROWS // 1_000):
+        for turn in range(9 * FOLD_ROWS // 1_000):
             note(kept, *[0.5] * 1_000, first=turn * 1_000)
             await kept.settle()
         return len(kept)

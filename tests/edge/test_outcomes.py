@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from math import log
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edge.outcomes import OUTCOMES
+from edge.errors import Refusal
+from edge.outcomes import OUTCOMES, read
 from tests.edge.device import Bench, rows
 from tests.edge.models import ROWS, expected, model_folder
 
@@ -137,6 +141,25 @@ def test_outcomes_that_cannot_be_read_name_the_field(tmp_path: Path) -> None:
                 assert "fix:" in error["message"]
 
     asyncio.run(tell())
+
+
+@given(
+    st.one_of(
+        st.binary(max_size=60),
+        st.recursive(
+            st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3)),
+            lambda inner: st.one_of(
+                st.lists(inner, max_size=3),
+                st.dictionaries(st.sampled_from(["id", "ids", "label", "labels", "x"]), inner, max_size=3),
+            ),
+            max_leaves=8,
+        ).map(lambda document: json.dumps(document).encode()),
+        st.integers(1, 100_000).map(lambda depth: b"[" * depth),
+    )
+)
+def test_whatever_is_posted_is_read_or_refused_with_a_reason(body: bytes) -> None:
+    with suppress(Refusal):
+        assert all(isinstance(id_, str) and isinstance(label, bool) for id_, label in read(body))
 
 
 UNFIT: list[tuple[object, str]] = [

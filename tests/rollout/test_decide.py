@@ -134,6 +134,14 @@ def test_a_version_that_does_harm_is_rolled_back_at_once_however_few_have_it() -
     )
 
 
+def test_a_ring_is_not_left_while_what_it_shows_looks_like_harm_and_may_be_chance() -> None:
+    looks_bad = Field(devices=3, rows=900, requests=90, suspect="scores above 0.4")
+    assert go(devices(3, 3), field=looks_bad, previous="2") == Hold(
+        "all 3 devices of canary serve it; scores above 0.4 differ by more than is allowed, and it may still be chance"
+    )
+    assert isinstance(go(devices(3, 3), ring=1, field=looks_bad, previous="2"), Finish)
+
+
 def test_devices_that_may_not_switch_yet_are_waited_for_and_never_count_as_failed() -> None:
     assert go(devices(3, 1, waiting=2)) == Hold("1 of 3 devices of canary serve it; 2 do not want to switch now")
 

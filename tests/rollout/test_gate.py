@@ -67,6 +67,32 @@ def test_a_healthy_version_that_answers_nonsense_is_found_whatever_its_hold_out_
     assert found.harm.endswith("% is allowed")
 
 
+def test_what_looks_like_harm_is_suspect_from_the_second_day_on_and_a_good_version_is_not_for_long() -> None:
+    plant = Plant(4)
+    for _ in range(40):
+        plant.day()
+    for _ in range(2):
+        plant.day(canaries=1, change=inverted, new=expected(inverted))
+    found = plant.look(expected(inverted))
+    assert (found.harm, found.suspect[:13]) == ("", "scores above ")
+    suspected = 0
+    for seed in range(20):
+        plant = Plant(seed)
+        for _ in range(30):
+            plant.day(canaries=1 if plant.days >= 20 else 0)
+        suspected += bool(plant.look(None).suspect)
+    assert suspected <= 2
+
+
+def test_a_rollout_that_lasts_for_months_is_still_compared_with_what_was_before_it() -> None:
+    plant = Plant(4)
+    for _ in range(40):
+        plant.day()
+    for _ in range(150):
+        plant.day(canaries=1, change=inverted, new=expected(inverted))
+    assert plant.look(expected(inverted)).suspect
+
+
 def test_more_refused_requests_are_found_and_named() -> None:
     day, found = rolled_out(2, failing=0.15)
     assert day
