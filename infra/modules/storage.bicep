@@ -63,8 +63,8 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
       containerDeleteRetentionPolicy: { enabled: true, days: daysToRestore }
     }
 
-    resource container 'containers' = [for container in containers: {
-      name: container
+    resource container 'containers' = [for one in containers: {
+      name: one
       properties: { publicAccess: 'None' }
     }]
   }
