@@ -45,8 +45,8 @@ def judge(here: Cloud, loop: Loop, now: datetime) -> None:
     _keep(here.rows, loop, [one for one in again if one])
     for _ in range(STEPS):
         steps = [(one, then) for one in episodes(here.rows, loop) if (then := follow(one, patience, now))]
-        for before, then in steps:
-            _say(here, loop, before, now=here.now())  # a moment later, so that the journal is read in this order
+        for before, then in steps:  # each said a moment later than the last, for the journal is read in order of time
+            _say(here, loop, before, now=here.now())
             _keep(here.rows, loop, [judged(here, loop, before, then)])
         if not steps:
             return

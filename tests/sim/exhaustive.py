@@ -8,7 +8,7 @@ from tests.fakes.cloud import FakeCloud
 from tests.sim import invariants
 from tests.sim.faults import CRASH_AFTER, DENIED, ERROR, KINDS, LOST, MEDDLED, OF_EFFECTS, Plan, Script, kinds
 from tests.sim.fleet import Field
-from tests.sim.plant import GOOD, Plant, loop
+from tests.sim.plant import GOOD, SITES, Plant, loop
 from tests.sim.story import Told, finish
 from tests.sim.workspace import BETTER, HARMFUL, Workspace
 from tests.sim.world import HOUR, World
@@ -124,6 +124,22 @@ def takeback(plan: Plan) -> Told:
     )
 
 
+def drift(plan: Plan) -> Told:
+    """One site's devices drift, a minute later everybody's; two timers look at once; hours later all are calm."""
+    told = _begin(1, plan, (), minutes=(10, 11))
+    field, at = told.field, told.world.scheduler.at
+    for device in field.devices:
+        device.serves, device.away = 1, (0.0, 0.0)
+    for when, sites in ((0.0, ()), (60.0, ("lga",)), (140.0, SITES), (7_000.0, ())):
+        at(when, partial(field.drift, sites))
+        for device in field.devices:
+            at(when + 5, partial(field.visit, device))
+            at(when + 6, partial(field.visit, device))
+    told.world.every_timer([80, 81, 150, 155, 900, 7_100, 7_105, 7_400], ("judge_drift_on_timer",))
+    checks = (invariants.episodes, invariants.one_episode)
+    return finish(told, 2.5 * HOUR, (0, 0.2), ("judge_drift_on_timer",), checks=checks)
+
+
 SCENARIOS = (
     Scenario("launch", launch, ("upload", "drift", "retrain", "count")),
     Scenario("verdicts", verdicts, ("ended", "judge")),
@@ -133,6 +149,7 @@ SCENARIOS = (
         ("registered 2", *(f"advance_on_timer@{hour}" for hour in (11, 13, 15, 17, 18, 20, 22, 24))),
     ),
     Scenario("pinned", pinned, ("registered 2", "advance_on_timer@11", "advance_on_timer@13")),
+    Scenario("drift", drift, ("told", *(f"judge_drift_on_timer@{when}" for when in (9, 15, 7109)))),
     Scenario("second attempt", second_attempt, ("ended", "judge", "retrain")),
 )
 

@@ -1,6 +1,6 @@
 """Devices in the simulation: each applies the highest of its layers when it comes by, refuses or obeys, and reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -27,6 +27,17 @@ class Device:
     serves: int = 0
     refused: set[int] = field(default_factory=set)
     given: int = 0
+    drifts: bool = False
+    windows: int = 0
+    episode: int = 0
+
+    def look(self, before: int) -> None:
+        """One more window: an alarm where what it sees has drifted, and a fresh start under another version."""
+        self.windows += 1
+        if self.serves != before or not self.drifts:
+            self.episode = 0
+        else:
+            self.episode = self.episode or self.windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +123,7 @@ class Field:
         if device.away[0] <= now < device.away[1]:
             self.world.seen["device away"] += 1
             return
-        layer = self.fleet.effective(device)
+        layer, before = self.fleet.effective(device), device.serves
         version = version_of(layer) if layer else 0
         if version and self._end(version) == REFUSED and version != device.serves:
             device.refused.add(version)  # and goes on with what it has: I9
@@ -121,7 +132,14 @@ class Field:
             device.serves = version
         self.fleet.said[device.name].append(Report(now, device.serves, frozenset(device.refused)))
         if device.serves:
+            device.look(before)
             self._telemetry(device)
+
+    def drift(self, sites: Collection[str] = SITES) -> None:
+        """What the devices of some sites see drifts from now on, and what others see does not."""
+        for device in self.devices:
+            device.drifts = device.tags["site"] in sites
+        self.world.seen["drift" if sites else "no drift"] += 1
 
     def pin(self, version: int, because: str) -> None:
         """An operator pins every ring to a version; 0 lifts the pin."""
@@ -176,14 +194,17 @@ class Field:
         return self.workspace.ends.get(model.lineage.get("job", ""), "") if model else ""
 
     def _telemetry(self, device: Device) -> None:
-        """What the rollout's gate reads: requests answered and refused, period by period."""
+        """What the rollout's gate reads, period by period: requests answered and refused; and columns about drift."""
         rows, key = self.world.fake.rows, f"{device.name}/inference"
         stored = rows.get("devices", LOOP, key)
         uses = dict(from_bytes(stored.row[COLUMN])) if stored else {}
         version, failed = str(device.serves), 60 if self._end(device.serves) == HARMFUL else 0
         period = Period(int(self.world.scheduler.now // 600), 100, 100, failed, (), (0,) * 66)
         uses[version] = counted(uses.get(version), version, period)
-        row: Row = {COLUMN: to_bytes(uses), "reason": "steady"}
+        evidence = 40.0 if device.episode else 0.5
+        seen: Row = {"feature": "temp", "rising": True, "explanation": "temp, share above 3: 4 % → 9 %, since window 2"}
+        told: Row = {"episode": device.episode, "log_peak": evidence, "log_evidence": evidence, "at": self.world.time()}
+        row: Row = {COLUMN: to_bytes(uses), "reason": "steady", "version": version, **seen, **told}
         if stored is None:
             rows.insert("devices", LOOP, key, row=row)
         else:

@@ -5,6 +5,8 @@ from collections import Counter
 from hashlib import sha256
 from typing import Any
 
+from functions.drift.records import OVER, Episode
+from functions.drift.records import name as episode_name
 from functions.journal import entries
 from functions.rollout.records import BACK, DONE, FALLING, HELD, ROLLING, standing
 from tests.sim.fleet import Field
@@ -89,7 +91,42 @@ def taken_back(world: World, _: Plant, __: Workspace, field: Field) -> None:
     need(len(fell) == 1, f"I7 {len(fell)} rollbacks are in the journal")
 
 
-ALL = (accounts, fleet)
+def episodes(world: World, _: Plant, __: Workspace, field: Field) -> None:
+    """Each drift was told once, or was over before, and is resolved once; a device's part of it is in one episode."""
+    fake, told = world.fake, dict[str, list[object]]()
+    for message in fake.announcer.messages:
+        told.setdefault(str(message["id"]), []).append(message["data"])
+    journal = Counter((entry.subject, entry.decision) for entry in entries(fake.rows, [LOOP]))
+    parts = Counter[tuple[str, int]]()
+    drifting = {device.name for device in field.devices if device.drifts}
+    need(not drifting, f"a story ends calm, and {drifting} drift")
+    for stored in fake.rows.find("episodes", LOOP):
+        one = Episode.of(stored)
+        name = episode_name(LOOP, one.number)
+        parts.update(one.members.items())
+        world.seen[f"episode of one {one.scope}"] += 1
+        need(one.state == OVER, f"I7 {name} is {one.state} for ever")
+        announced = (name in told, f"{name}-resolved" in told)
+        need(announced == (one.told is not None,) * 2, f"I7 {name}: told and resolved are {announced}, told {one.told}")
+        written = (journal[name, "Tell"], journal[name, "Resolve"])
+        need(written == (int(one.told is not None), 1), f"I7 {name} is in the journal {written} times")
+        detected = told.get(name, [])
+        need(all(message == detected[0] for message in detected), f"I7 {name} is told differently when it is repeated")
+    twice = [part for part, count in parts.items() if count > 1 and not world.seen["device away"]]
+    need(not twice, f"I7 {twice} are in two episodes")  # who was silent for a day may come back drifting still
+
+
+def one_episode(world: World, _: Plant, __: Workspace, ___: Field) -> None:
+    """All devices drifted within minutes: it is the fleet's, it was told once and asks for one job."""
+    found = [Episode.of(stored) for stored in world.fake.rows.find("episodes", LOOP)]
+    need(len(found) == 1, f"I7 one drift is {len(found)} episodes")
+    (one,) = found
+    need((one.scope, len(one.members)) == ("fleet", 6), f"I7 {len(one.members)} devices, scope {one.scope}")
+    need(one.told is not None, "I7 a drift of hours was not told")
+    need(len(list(world.fake.rows.find("requests", LOOP))) == 1, "I7 one drift asks for more than one job, or for none")
+
+
+ALL = (accounts, fleet, episodes)
 
 
 def _manifests(world: World) -> dict[int, list[dict[str, Any]]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import FunctionType
 
 from functions import quarantine, wishes
+from functions.drift import judge as drift
 from functions.promotion import aftermath, register
 from functions.promotion import perform as promotion
 from functions.promotion import trigger as promoting
@@ -108,7 +109,7 @@ MUTANTS = (
     ),
     Mutant(
         "poison is raised, not set aside",
-        quarantine.acknowledging.__wrapped__,  # type: ignore[attr-defined] # the function of a context manager
+        quarantine._poison_set_aside.__wrapped__,  # type: ignore[attr-defined] # the function of a context manager
         "set_aside(here, entry, original(message), poison=poison)",
         "raise poison",
     ),
@@ -123,8 +124,8 @@ MUTANTS = (
     Mutant(
         "the next generation is opened before the job exists",
         retraining._finish,
-        START,
-        f"{OPEN_NEXT}{START}",
+        "    with _traced(manifest):\n",
+        f"{OPEN_NEXT}    with _traced(manifest):\n",
         seed=20,
     ),
     Mutant(
@@ -145,7 +146,7 @@ MUTANTS = (
     ),
     Mutant(
         "a job that is written down is taken for a launch that was finished",
-        retraining._finish,
+        retraining._launch,
         "    _started(here, loop, manifest, order)\n",
         "    if here.rows.get(JOBS, loop.name, order.name):\n        return\n"
         "    _started(here, loop, manifest, order)\n",
@@ -162,14 +163,14 @@ MUTANTS = (
     ),
     Mutant(
         "all pending rows are marked, not the manifest's",
-        retraining._finish,
+        retraining._launch,
         '[str(blob["key"]) for blob in manifest.blobs]',
         "[upload.key for upload in ledger.pending(here.rows, loop)]",
         seed=20,
     ),
     Mutant(
         "all waiting wishes are answered, not the manifest's",
-        retraining._finish,
+        retraining._launch,
         "wishes.answer(here.rows, loop, manifest.requests)",
         "wishes.answer(here.rows, loop, [wish.key for wish in wishes.waiting(here.rows, loop)])",
         seed=57,
@@ -193,7 +194,7 @@ MUTANTS = (
     ),
     Mutant(
         "a job's name has the time in it",
-        retraining._finish,
+        retraining._launch,
         START,
         '    order = __import__("dataclasses").replace(order, name=f"{order.name[:-4]}{now:%M%S}")\n' + START,
         seed=8,
@@ -268,7 +269,7 @@ MUTANTS = (
     ),
     Mutant(
         "a rollout's row is written before its layer",
-        effects.reach,
+        effects._reach,
         "    apply(here, deployment)\n",
         '    noted = Record(version, ROLLING, ring, now, deployment.id, str(good.version) if good else "",'
         " members=members)\n"
@@ -308,6 +309,23 @@ MUTANTS = (
         seed="pinned",
     ),
     Mutant("harm in the field is no reason", steps.step, "if at.field.harm:", "if False:", seed="takeback"),
+    Mutant(
+        "an episode is written down as told before it is told",
+        drift.judge,
+        "            _say(here, loop, before, now=here.now())\n"
+        "            _keep(here.rows, loop, [judged(here, loop, before, then)])\n",
+        "            _keep(here.rows, loop, [judged(here, loop, before, then)])\n"
+        "            _say(here, loop, before, now=here.now())\n",
+        seed="drift",
+    ),
+    Mutant(
+        "an episode's number is the next free one",
+        drift._keep,
+        "            rows.insert(EPISODES, loop.name, one.key, row=one.row)\n",
+        "            while not rows.insert(EPISODES, loop.name, one.key, row=one.row):\n"
+        "                one = replace(one, number=one.number + 1)\n",
+        seed="drift",
+    ),
     Mutant(
         "devices that refuse are waited for",
         steps._reported,

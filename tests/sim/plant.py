@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
+from functions.events import DriftDetected
 from functions.loops import Loop
 from functions.ports import Row
 from functions.retraining.trigger import count_upload_on_blob_created, request_retraining_on_drift
@@ -78,6 +80,8 @@ class Plant:
         self.acknowledged: set[int] = set()
         self.current: dict[str, int] = {}
         self.asked: set[tuple[str, int]] = set()
+        self.heard = 0  # announcements of drift
+        world.watchers.append(self.hear)
 
     def upload(self, number: int, name: str, kind: str) -> None:
         """Write a blob, and publish its event."""
@@ -103,6 +107,15 @@ class Plant:
             heard=lambda: self.acknowledged.add(number),
         )
         self.sent |= {number} if coming else set()
+
+    def hear(self, operation: str, arguments: tuple[Any, ...], _: object) -> None:
+        """Event Grid brings the app's own word of a drift back to it."""
+        if operation != "announcer.announce" or not isinstance(arguments[0], DriftDetected):
+            return
+        drift, name = arguments[0], arguments[-1]
+        event = message("Refluent.DriftDetected", drift.model_dump(mode="json"), subject=drift.device)
+        self.heard += 1
+        self.world.deliver(f"told {name} {self.heard}", lambda: request_retraining_on_drift(event))
 
     def uploaded_before(self, number: int, name: str, generation: int) -> None:
         """A version that the earlier release counted, in the columns it had (commit a114d36)."""

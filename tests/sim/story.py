@@ -14,6 +14,7 @@ from tests.sim.plant import KINDS, LOOP, SITES, Plant, loop
 from tests.sim.workspace import Workspace
 from tests.sim.world import DAY, HOUR, World
 
+DRIFTS = ((), ("lga",), SITES)  # sites whose devices see drift
 SETTLING = (
     0,
     0.1,
@@ -115,6 +116,7 @@ def settle(told: Told, settling: Sequence[float], timers: Collection[str]) -> No
     world.scheduler.run(world.scheduler.now + 12 * HOUR)  # whatever was delayed has come
     world.replay()
     start = world.scheduler.now + HOUR
+    told.field.drift(())
     if told.field.pins:
         told.field.pin(0, "peace")
     for hours in settling:
@@ -162,6 +164,9 @@ def _surprises(told: Told, days: float) -> None:
         device, version = f"edge-{number % 2}", int(dice.between(0, 3, "drift version", number))
         when = dice.between(0, days * DAY, "drift", number)
         world.scheduler.at(when, lambda d=device, v=version: told.plant.drift(d, v))  # type: ignore[misc] # bound now
+    for number in range(int(dice.between(0, 4, "drifting"))):
+        when, sites = dice.between(0, days * DAY, "drifts", number), dice.pick(DRIFTS, "where", number)
+        world.scheduler.at(when, partial(told.field.drift, sites))
     for number in range(int(dice.between(0, 3, "by hand"))):
         when = dice.between(0, days * DAY, "by hand", number)
         world.scheduler.at(when, lambda: told.workspace.somebody_registers(LOOP))

@@ -15,6 +15,7 @@ CHUNKS, SEEDS = 4, 50  # `make sim SEEDS=…` runs more
 SOMETIMES = (
     *("Launch", "Wait", "HoldForBudget", "Register", "Reject", "GiveUp", "Quarantine", "Supersede"),
     *("upload taken", "upload quarantined", "upload superseded", "overwritten", "registered by hand"),
+    *("Open", "Tell", "Resolve"),
     *("redelivered", "answered too late", "resumed by another", "died in a restart", "lost a race"),
 )
 
