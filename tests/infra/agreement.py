@@ -220,6 +220,7 @@ CHECKS = {
     "documented settings": settings_are_documented,
     "names of the code": names_are_those_of_the_code,
     "signals": signals.agreed,
+    "runbook": signals.explained,
     "hooks": hooks_use_outputs_that_exist,
     "parameters": parameters_are_those_of_azd,
 }

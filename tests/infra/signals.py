@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.infra.bicep.values import get
 from tests.infra.estate import ROOT, Estate
+from tests.test_docs import text
 
 TABLES = {"AppMetrics", "AppTraces", "AppRequests", "AppDependencies"}  # of Application Insights in Log Analytics
 CODE = "\n".join(path.read_text("utf-8") for path in sorted((ROOT / "functions").rglob("*.py")))
@@ -19,6 +20,25 @@ def agreed(estate: Estate) -> Iterator[str]:
     """Every query names only what the app tells and what Application Insights has."""
     for where, query in sorted(set(_queries(estate))):
         yield from (f"{where}: {problem}" for problem in _problems(query))
+
+
+def explained(estate: Estate) -> Iterator[str]:
+    """Each alert has its part of the runbook, and each part its alert."""
+    alerts = {
+        re.sub(r"^alert-\w{13}-|-\d$", "", str(rule.name))
+        for world in estate.worlds.values()
+        for kind in ("scheduledQueryRules", "metricAlerts")
+        for rule in world.made(f"Microsoft.Insights/{kind}")
+    }
+    about = section_of(text("docs/runbook.md"), "Alerts")
+    parts = set(re.findall(r"(?m)^### ([\w-]+)$", about))
+    yield from (f"docs/runbook.md says nothing of the alert {name}" for name in sorted(alerts - parts))
+    yield from (f"docs/runbook.md explains {name}, and nothing raises it" for name in sorted(parts - alerts))
+
+
+def section_of(document: str, heading: str) -> str:
+    """From a heading of the second level to the next one, with all below it."""
+    return document.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
 
 
 def _problems(query: str) -> Iterator[str]:

@@ -5,7 +5,7 @@ from functools import cache
 
 import pytest
 
-from tests.infra import agreement, rights, soundness
+from tests.infra import agreement, references, rights, soundness
 from tests.infra.bicep.tokens import Unreadable
 from tests.infra.estate import Estate, estate
 from tests.infra.faults import CAUGHT, MISSED, Fault
@@ -30,7 +30,7 @@ def reading(faulty: Estate) -> Iterator[str]:
 
 
 CHECKS: Mapping[str, Callable[[Estate], Iterator[str]]] = {
-    **soundness.CHECKS, **rights.CHECKS, **POLICY, **agreement.CHECKS,
+    **soundness.CHECKS, **rights.CHECKS, **POLICY, **agreement.CHECKS, **references.CHECKS,
     "reading": reading,
 }  # fmt: skip
 

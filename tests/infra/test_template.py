@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.infra import agreement, rights, soundness
+from tests.infra import agreement, references, rights, soundness
 from tests.infra.bicep.grammar import is_bicep
 from tests.infra.bicep.published import FILE, types
 from tests.infra.estate import CASES, FOLDER, ROOT, Estate, estate
@@ -52,6 +52,11 @@ def test_the_templates_are_sound(infra: Estate, check: str) -> None:
 @pytest.mark.parametrize("check", agreement.CHECKS)
 def test_the_templates_mean_what_the_code_means(infra: Estate, check: str) -> None:
     assert told(agreement.CHECKS[check](infra)) == []
+
+
+@pytest.mark.parametrize("check", references.CHECKS)
+def test_what_is_named_is_there(infra: Estate, check: str) -> None:
+    assert told(references.CHECKS[check](infra)) == []
 
 
 @pytest.mark.parametrize("check", rights.CHECKS)
