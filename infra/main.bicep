@@ -347,6 +347,7 @@ module roles 'modules/roles.bicep' = {
   params: {
     appPrincipalId: identities.outputs.appPrincipalId
     trainingPrincipalId: identities.outputs.trainingPrincipalId
+    workspacePrincipalId: identities.outputs.workspacePrincipalId
     operatorPrincipalId: principalId
     operatorPrincipalType: principalType
     devicePrincipalIds: empty(devicePrincipalIds) ? [] : map(split(devicePrincipalIds, ','), id => trim(id))
@@ -366,6 +367,7 @@ module roles 'modules/roles.bicep' = {
     buildsImages: !empty(modelImageBase)
     fleetDeployerRoleId: customRoles.outputs.fleetDeployerId
     imageBuilderRoleId: customRoles.outputs.imageBuilderId
+    workspaceServiceRoleId: customRoles.outputs.workspaceServiceId
   }
   dependsOn: [eventHubs]
 }
@@ -511,6 +513,7 @@ output AZURE_LOCATION string = location
 output AZURE_CONTAINER_REGISTRY_ENDPOINT string = registry.outputs.loginServer
 output BUDGET_START string = firstMonth
 output APP_CLIENT_ID string = identities.outputs.appClientId
+output FUNCTION_APP_ID string = app.outputs.id
 output FUNCTION_APP_NAME string = app.outputs.name
 output FUNCTION_APP_URL string = 'https://${app.outputs.hostName}'
 output SIGNING_VAULT_URI string = signingVault.outputs.uri

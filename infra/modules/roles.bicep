@@ -2,6 +2,7 @@
 
 param appPrincipalId string
 param trainingPrincipalId string
+param workspacePrincipalId string
 
 @description('Who runs `azd up` and, later, `refluent`; empty for nobody.')
 param operatorPrincipalId string
@@ -36,6 +37,7 @@ param buildsImages bool
 
 param fleetDeployerRoleId string
 param imageBuilderRoleId string
+param workspaceServiceRoleId string
 
 var roles = 'Microsoft.Authorization/roleDefinitions'
 var acrPull = subscriptionResourceId(roles, '7f951dda-4ed3-4680-a7ca-43fe172d538d')
@@ -311,6 +313,19 @@ resource trainingPulls 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   properties: {
     roleDefinitionId: acrPull
     principalId: trainingPrincipalId
+    principalType: 'ServicePrincipal'
+  }
+}
+
+// --- the workspace's own identity; its rights on its account, vault and registry are older than it: service-roles.bicep
+
+// Its own clusters, datastores and jobs
+resource workspaceReadsItself 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(workspace.id, workspacePrincipalId, workspaceServiceRoleId)
+  scope: workspace
+  properties: {
+    roleDefinitionId: workspaceServiceRoleId
+    principalId: workspacePrincipalId
     principalType: 'ServicePrincipal'
   }
 }

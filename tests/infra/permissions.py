@@ -212,6 +212,7 @@ GRANTS = (
     Grant("workspace", "workspaceService", "workspaceVault.vault", ("Microsoft.KeyVault/vaults/read",), "its vault"),
     Grant("workspace", "workspaceService", "registry.registry", (f"{ACR}/push/write",), "environments that it builds"),
     Grant("workspace", "workspaceService", "monitoring.insights", ("Microsoft.Insights/components/read",), "its logs"),
+    Grant("workspace", "workspaceService", "workspace.workspace", (f"{ML}/computes/read",), "its own clusters"),
     *(
         Grant("workspace", "Azure AI Enterprise Network Connection Approver", on, (APPROVE,),
               "endpoints of the managed network", when=PRIVATE)
