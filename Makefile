@@ -55,6 +55,14 @@ sim-exhaustive: .venv/.ready ## every single fault and every pair of them, in sm
 sim-mutants: .venv/.ready ## how the simulation finds each planted fault
 	@$(PY) -m tests.sim --mutants
 
+fuzz: .tools/fuzz/.ready ## the parsers of strangers' bytes, fuzzed with atheris (SECONDS=60 each; crashes are kept in .refluent/fuzz)
+	@for parser in events telemetry sketches; do .tools/fuzz/bin/python -m tests.fuzz $$parser --seconds $(or $(SECONDS),60) --corpus .refluent/fuzz || exit 1; done
+
+.tools/fuzz/.ready: .venv/.ready
+	@uv=$$(command -v uv || echo .tools/uv/bin/uv); $$uv venv --quiet --clear --python .venv/bin/python .tools/fuzz
+	@uv=$$(command -v uv || echo .tools/uv/bin/uv); $$uv pip install --quiet --python .tools/fuzz/bin/python atheris==3.1.0
+	@site=lib/python3.13/site-packages; echo "$(CURDIR)/.venv/$$site" > .tools/fuzz/$$site/checkout.pth; touch $@
+
 bench-host: .venv/.ready ## the Functions host: start, first event, invocations a second
 	@$(PY) -m bench.host $(if $(JSON),--json $(JSON))
 
