@@ -78,6 +78,12 @@ bench-plan: .venv/.ready ## planning a change of 10,000 devices with 5 layers
 bench-gate: .venv/.ready ## the gate: how often it promotes a model that is no better, and one that is
 	@$(PY) -m bench.gate $(if $(JSON),--json $(JSON))
 
+bench-drift-quality: .venv/.ready ## the drift detector beside others: false alarms, power, delay (ROUNDS=10 for ten times as many references)
+	@$(PY) -m bench.drift_quality $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(JSON),--json $(JSON))
+
+bench-drift-real: .venv/.ready ## the drift detector on a year of flights and on a census
+	@$(PY) -m bench.drift_real $(if $(JSON),--json $(JSON))
+
 bench-loop-value: .venv/.ready ## a year of flights: log loss and jobs of each retraining policy (PICTURE=file.svg)
 	@$(PY) -m bench.loop_value $(if $(JSON),--json $(JSON)) $(if $(PICTURE),--picture $(PICTURE))
 
@@ -90,4 +96,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check check-infra format lock sim sim-exhaustive sim-mutants soak bench-burst bench-edge bench-host bench-package bench-plan bench-gate bench-loop-value setup clean
+.PHONY: help demo up test check check-infra format lock sim sim-exhaustive sim-mutants soak bench-burst bench-edge bench-host bench-package bench-plan bench-gate bench-drift-quality bench-drift-real bench-loop-value setup clean

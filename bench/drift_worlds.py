@@ -88,9 +88,8 @@ class World:
         columns = {name: np.concatenate([columns[name] for columns, _ in parts])[:rows] for name in parts[0][0]}
         return dict(columns), np.concatenate([scores for _, scores in parts])[:rows]
 
-    def profile(self, seed: int) -> Profile:
-        """What training makes of the reference."""
-        columns, scores = self.reference(seed)
+    def profile(self, columns: Columns, scores: Floats) -> Profile:
+        """What training makes of a reference."""
         return Profile.build(columns, kinds=KINDS, scores=scores, pairs=[PAIR], contexts=self.contexts)
 
 

@@ -73,19 +73,24 @@ PEERS = (
 
 def installed(peer: Peer) -> bool:
     """Make sure that a peer can run; False, after saying so loudly, if it cannot be installed here."""
-    python, mark = HOME / peer.name / "bin" / "python", HOME / peer.name / ".installed"
+    return environment(peer.name, peer.packages)
+
+
+def environment(name: str, packages: tuple[str, ...]) -> bool:
+    """Make a virtual environment with these packages, once; False, after saying so loudly, if that fails here."""
+    python, mark = HOME / name / "bin" / "python", HOME / name / ".installed"
     uv = shutil.which("uv") or str(ROOT / ".tools" / "uv" / "bin" / "uv")
-    if mark.exists() and mark.read_text() == " ".join(peer.packages):
+    if mark.exists() and mark.read_text() == " ".join(packages):
         return True
-    print(f"installing {peer.name} into {HOME / peer.name}, once …", flush=True)
+    print(f"installing {name} into {HOME / name}, once …", flush=True)
     for command in (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(HOME / peer.name)],
-        [uv, "pip", "install", "--quiet", "--python", str(python), *peer.packages],
+        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(HOME / name)],
+        [uv, "pip", "install", "--quiet", "--python", str(python), *packages],
     ):
         if subprocess.run(command, check=False).returncode:
-            print(f"!!! {peer.name} CANNOT BE INSTALLED HERE: its ratio is missing below", file=sys.stderr, flush=True)
+            print(f"!!! {name} CANNOT BE INSTALLED HERE: its ratio is missing below", file=sys.stderr, flush=True)
             return False
-    mark.write_text(" ".join(peer.packages))
+    mark.write_text(" ".join(packages))
     return True
 
 

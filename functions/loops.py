@@ -214,7 +214,7 @@ class Drift(Section):
     window_rows: Annotated[int, Field(ge=30)] = 200
     window_at_most: Annotated[Span, Field(gt=timedelta(0))] = timedelta(hours=1)
     lateness: Span = timedelta(minutes=10)
-    false_alarm_every: Annotated[int, Field(ge=100, description="windows")] = 100_000
+    false_alarm_every: Annotated[int, Field(ge=100, le=10**12, description="windows")] = 100_000
     tolerance: Annotated[float, Field(ge=0, lt=1, description="change of a share that is nobody's concern")] = 0.0
     scores: bool = True
     harm: Annotated[float, Field(gt=0, description="so much more loss than promised, as a share of it")] = 0.1

@@ -108,6 +108,11 @@ class Channels:
         mixture = counts[self.contexts :]
         return _limits(self.references, mixture, tolerance=self.tolerance) if mixture.any() else self.usual
 
+    def elsewhere(self, counts: NDArray[np.int64]) -> float:
+        """Share of a window's rows that are of no context the reference kept, 0..1; 0 when there are no contexts."""
+        mixture = counts[self.contexts :]
+        return float(mixture[-1] / mixture.sum()) if mixture.any() else 0.0
+
     @cached_property
     def usual(self) -> Limits:
         """What the shares may be of a window that is mixed like the reference."""

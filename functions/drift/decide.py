@@ -17,6 +17,7 @@ from sketch.profile import Profile
 from sketch.sketch import Sketch
 
 CALM_WINDOWS = 24  # Without an alarm for as long, a drift is over.
+_MANY = 0.5  # Of a window's rows: compared with the whole reference, they may be drift only because of that.
 _WHOLE = 0.1  # From this share on, whole per cents say enough.
 
 
@@ -277,23 +278,27 @@ def _number(state: DeviceState) -> int:
 
 def _judge(state: DeviceState, channels: Channels, settings: DriftSettings) -> tuple[DeviceState, Decision]:
     """Score the full window and open the next."""
-    window = _number(state)
+    window, left_out = _number(state), _left_out(channels, state.pending)
     evidence, finding = score(state.evidence, state.pending, channels)
     state = replace(state, evidence=evidence, pending_rows=0, pending=np.zeros_like(state.pending))
     if finding is None:
         nothing = f"the reference of profile {state.profile} has nothing that is watched and can be compared"
-        return state, TooFew(f"{nothing}{_left_out(channels)}")
+        return state, TooFew(f"{nothing}{left_out}")
     decision: Steady | Drifted
     if finding.log_evidence >= log(settings.false_alarm_every):
         state, decision = _alarm(state, finding, window=window)
     else:
         state, decision = _calm(state, finding, window=window, settings=settings)
-    return state, replace(decision, reason=f"{decision.reason}{_left_out(channels)}")
+    return state, replace(decision, reason=f"{decision.reason}{left_out}")
 
 
-def _left_out(channels: Channels) -> str:
-    """What the loop watches and this model's profile does not have: an older model, or a typing error."""
-    return f"; not in this model's profile: {', '.join(channels.unknown)}" if channels.unknown else ""
+def _left_out(channels: Channels, counts: NDArray[np.int64]) -> str:
+    """What the loop watches and this model's profile does not have, and rows of contexts that it does not know."""
+    absent = f"; not in this model's profile: {', '.join(channels.unknown)}" if channels.unknown else ""
+    elsewhere = channels.elsewhere(counts)
+    if elsewhere < _MANY:
+        return absent
+    return f"{absent}; {_percent(elsewhere)} of the rows are of no context that training knew"
 
 
 def _calm(state: DeviceState, finding: Finding, *, window: int, settings: DriftSettings) -> tuple[DeviceState, Steady]:

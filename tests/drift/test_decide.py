@@ -8,8 +8,9 @@ import pytest
 
 from functions.drift.decide import CALM_WINDOWS, Decision, Drifted, Duplicate, Steady, Superseded, TooFew, decide
 from functions.drift.policy import DriftSettings
+from sketch.profile import Profile
 from sketch.sketch import Sketch
-from tests.drift.devices import REFERENCE, Device, draw, key, profile_of, sketch_of
+from tests.drift.devices import KINDS, REFERENCE, Device, draw, key, profile_of, sketch_of
 
 SMALL = DriftSettings(window_rows=100)
 
@@ -178,6 +179,17 @@ def test_what_a_loop_watches_and_a_profile_does_not_know_is_told_with_every_wind
     assert "profile: " not in warm.windows(1)[0].reason
     nothing = Device(2, DriftSettings(features=("gust",), scores=False))
     assert nothing.windows(1)[0].reason.endswith("can be compared; not in this model's profile: gust")
+
+
+def test_rows_of_contexts_that_training_did_not_know_are_told() -> None:
+    rng = np.random.default_rng(1)
+    hours, answers = np.repeat(np.arange(4), 1_000), rng.random(4_000)
+    profile = Profile.build({**draw(rng, 4_000), "hour": hours}, kinds=KINDS, scores=answers, contexts=["hour"])
+    for hour, told in ((3, False), (9, True)):
+        window = Sketch(profile)
+        window.add({**draw(rng, 200), "hour": np.full(200, hour)}, rng.random(200))
+        _, decision = decide(None, window, key(0, profile=profile), profile=profile, settings=DriftSettings())
+        assert decision.reason.endswith("; 100 % of the rows are of no context that training knew") == told
 
 
 def test_a_new_profile_starts_afresh() -> None:
