@@ -1,6 +1,7 @@
 #!/bin/sh
 # Brings the packages of requirements.txt, hash by hash, for the Python and the system that Azure runs.
 set -eu
+[ -x .venv/bin/python ] || { echo "there is no .venv; run \`make setup\`, which takes half a minute" >&2; exit 1; }
 uv=$(command -v uv || echo .tools/uv/bin/uv)
 packages=.python_packages/lib/site-packages
 rm -rf .python_packages
