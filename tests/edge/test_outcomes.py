@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import log
 from pathlib import Path
@@ -18,23 +17,10 @@ from edge.errors import Refusal
 from edge.outcomes import OUTCOMES, read
 from tests.edge.device import Bench, rows
 from tests.edge.models import ROWS, expected, model_folder
+from tests.edge.test_telemetry import on_a_device
 
 ONE = {"temp": -20.0, "carrier": "AA"}
 SCORE = expected(ONE)
-
-
-def on_a_device(folder: Path, story: Callable[[Bench, httpx.AsyncClient], Awaitable[None]]) -> list[dict[str, Any]]:
-    """Tell a story on a device where version 1 serves; returns what it told the hub."""
-
-    async def tell() -> list[dict[str, Any]]:
-        bench = Bench(folder)
-        bench.deploy(model_folder("1"))
-        async with bench.client() as client:
-            await bench.serves("1")
-            await story(bench, client)
-        return bench.hub.messages
-
-    return asyncio.run(tell())
 
 
 async def ask(client: httpx.AsyncClient, path: str, document: object) -> tuple[int, dict[str, Any]]:
