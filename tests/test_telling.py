@@ -32,6 +32,9 @@ wiring.azure()
 wiring.tell()
 with tracing.following("{UPSTREAM}", "launch"):
     record(FakeRows(), Entry(datetime.now(UTC), "flight-delays", "retraining", "flight-delays#1", "Launch", "28 files"))
+for _ in range(20):
+    with tracing.following("{UPSTREAM}", "look"):
+        pass
 tracing.measured("flight-delays", backlog_age=1.0, backlog_files=2, jobs_open=1, budget_held=True)
 tracing.evidence("flight-delays", -0.5)
 tracing.taken("count_upload_on_blob_created", "quarantined")
@@ -128,7 +131,8 @@ def test_application_insights_is_told_the_same_by_identity(address: str, tmp_pat
     assert {authorization for _, authorization, _ in taken} == {"Bearer ours"}
     items = [item for _, _, body in taken for item in json.loads(body)]
     found = {item["data"]["baseType"]: item for item in items}
-    assert found["RemoteDependencyData"]["data"]["baseData"]["name"] == "launch"
+    spans = [item["data"]["baseData"]["name"] for item in items if item["data"]["baseType"] == "RemoteDependencyData"]
+    assert sorted(spans) == ["launch", *["look"] * 20], "a trace is kept as a whole"
     assert found["MessageData"]["data"]["baseData"]["properties"]["refluent.decision"] == "Launch"
     numbers = [point["name"] for item in items for point in item["data"]["baseData"].get("metrics", ())]
     assert set(METRICS) <= set(numbers)

@@ -6,9 +6,12 @@ from azure.core.credentials import TokenCredential
 
 from functions.errors import Refused
 
-_QUIET = {  # else the exporter tells about itself, to hosts that nobody configured; it reads this when it is imported
+_UNLESS_SET = {  # read by the exporter when it is imported
+    # It would tell about itself, to hosts that nobody configured
     "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
     "APPLICATIONINSIGHTS_CONTROLPLANE_DISABLED": "true",
+    # It would keep five spans a second: the one upload that led to a job might be left out
+    "OTEL_TRACES_SAMPLER": "parentbased_always_on",
 }
 _OTHERS = ("django", "fastapi", "flask", "psycopg2", "requests", "urllib", "urllib3", "httpx")  # not azure_sdk
 
@@ -24,9 +27,9 @@ def tell_insights(connection: str, credential: TokenCredential, *, logger: str) 
     Raises:
         Refused: The connection string is none.
     """
-    for name, value in _QUIET.items():
+    for name, value in _UNLESS_SET.items():
         os.environ.setdefault(name, value)
-    from azure.monitor.opentelemetry import configure_azure_monitor  # noqa: PLC0415  # see _QUIET
+    from azure.monitor.opentelemetry import configure_azure_monitor  # noqa: PLC0415  # see _UNLESS_SET
 
     try:
         configure_azure_monitor(
