@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from functions.drift import records
 from functions.drift.decide import CALM_WINDOWS
@@ -66,7 +66,7 @@ def patience_of(loop: Loop) -> Patience:
     return Patience(
         false_alarm_every=loop.drift.false_alarm_every,
         tell_after=loop.drift.tell_after,
-        silent_after=CALM_WINDOWS * timedelta(hours=1),
+        silent_after=CALM_WINDOWS * loop.drift.window_at_most + loop.drift.lateness,
     )
 
 

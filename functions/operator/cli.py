@@ -18,6 +18,7 @@ from functions.journal import Entry, entries
 from functions.operator.approve import approve
 from functions.operator.doctor.command import doctor
 from functions.operator.drift.command import drift
+from functions.operator.picture import picture
 from functions.operator.pin import pin, unpin
 from functions.operator.plan import deploy, plan
 from functions.operator.replay import replay
@@ -72,6 +73,7 @@ app.command("replay")(replay)
 app.command("train")(train)
 app.command("approve")(approve)
 app.command("drift")(drift)
+app.command("picture")(picture)
 app.command("pin")(pin)
 app.command("unpin")(unpin)
 
