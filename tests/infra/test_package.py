@@ -1,10 +1,12 @@
 """What is uploaded to Azure, built by the rules of .funcignore, installed and indexed as it is there."""
 
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 import pytest
+from pathspec import GitIgnoreSpec
 
 from bench.app_process import ROOT
 from bench.package import PACKAGES, Indexed, bring, build, index, size_mib, uploaded
@@ -31,6 +33,11 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def rules() -> GitIgnoreSpec:
+    return GitIgnoreSpec.from_lines((ROOT / ".funcignore").read_text("utf-8").splitlines())
+
+
+@pytest.fixture(scope="module")
 def found(package: Path) -> Indexed:
     """What Microsoft's worker library finds in it, on a Python that has nothing but what the package brings along."""
     bring(ROOT, package)
@@ -40,6 +47,32 @@ def found(package: Path) -> Indexed:
 def test_it_holds_the_app_and_nothing_beside_it() -> None:
     assert {PurePosixPath(path).parts[0] for path in uploaded(ROOT)} == UPLOADED
     assert {PurePosixPath(path).suffix for path in uploaded(ROOT)} == {".py", ".json", ".toml", ".txt"}
+
+
+def test_another_reader_of_the_same_rules_leaves_out_the_same(rules: GitIgnoreSpec) -> None:
+    """azd and Core Tools each have a reader of their own, written after git's."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout  # noqa: S607
+    kept = [path for path in tracked.split("\0") if path and not rules.match_file(path) and (ROOT / path).is_file()]
+    assert sorted(kept) == uploaded(ROOT)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "local.settings.json", ".azure/dev/.env", ".refluent/stack/identity/key", ".venv/bin/python", ".git/config",
+        ".git", "functions/__pycache__/loops.cpython-313.pyc", "node_modules/azurite/package.json",
+        "refluent.egg-info/PKG-INFO",
+    ],
+)  # fmt: skip
+def test_what_lies_about_in_a_checkout_is_left_out(rules: GitIgnoreSpec, path: str) -> None:
+    assert rules.match_file(path)
+
+
+def test_the_packages_that_the_hook_brings_are_not_left_out(rules: GitIgnoreSpec) -> None:
+    brought = f"{PACKAGES}/lib/site-packages/azure/functions/__init__.py"
+    parts = PurePosixPath(brought).parents
+    assert not rules.match_file(brought)
+    assert [str(folder) for folder in parts if str(folder) != "." and rules.match_file(f"{folder}/")] == []
 
 
 def test_it_is_small(package: Path) -> None:
