@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import tree_sitter_powershell
 import yaml  # type: ignore[import-untyped]  # ships no types
+from tree_sitter import Language, Parser
 
 from infra.steps import base_deployments
 from tests.infra.estate import MAIN, ROOT, estate
@@ -14,6 +16,7 @@ from tests.infra.estate import MAIN, ROOT, estate
 SEVERITY = {"infra": "style", "laptop": "warning", "edge": "warning"}  # by folder
 SCRIPTS = sorted(path for folder in SEVERITY for path in (ROOT / folder).rglob("*.sh"))
 AZD = yaml.safe_load((ROOT / "azure.yaml").read_text("utf-8"))
+POWERSHELL = Parser(Language(tree_sitter_powershell.language()))
 SHELLCHECK = Path(sys.executable).with_name("shellcheck")
 
 
@@ -30,6 +33,13 @@ def test_shellcheck_has_nothing_to_say(folder: str) -> None:
     order = [str(SHELLCHECK), "--shell=sh", f"--severity={SEVERITY[folder]}", *scripts]
     said = subprocess.run(order, capture_output=True, text=True, check=False)
     assert said.stdout == ""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "infra").rglob("*.ps1")), ids=lambda path: path.name)
+def test_a_hook_for_windows_is_powershell_to_a_grammar_of_it(path: Path) -> None:
+    assert not POWERSHELL.parse(path.read_bytes()).root_node.has_error
+    assert POWERSHELL.parse(path.read_bytes().replace(b"}", b"", 1)).root_node.has_error
+    assert b"$ErrorActionPreference = 'Stop'" in path.read_bytes()
 
 
 def test_every_hook_is_there_for_both_shells_and_does_the_same_steps() -> None:
