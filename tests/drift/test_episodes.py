@@ -410,3 +410,16 @@ def test_three_devices_telemetry_becomes_one_event(town: Town) -> None:
     assert isinstance(event, DriftDetected)
     assert (event.scope, sorted(event.devices), event.feature) == ("fleet", ["ewr", "jfk", "lga"], "temp")
     assert "on 3 of 3 devices (all sites)" in event.explanation
+
+
+def test_an_alarm_whose_judgement_failed_is_found_by_the_timer_and_its_messages_come_once(town: Town) -> None:
+    town.rows = FakeRows()
+    town.fleet = Busy()
+    town.blobs.put("models", f"{LOOP}/1/profile.json", PROFILE.to_json().encode())
+    with using(town):
+        score_drift_on_telemetry([routed(told(n, rows=WINDOW, sketch=sketch_of(WINDOW))) for n in range(3)])
+        score_drift_on_telemetry(warm_windows(3, 3))
+    assert not town.told
+    town.fleet = FakeFleet(at={"lga": "lga"})
+    town.turn()
+    assert [type(event).__name__ for event in town.told] == ["DriftDetected"]
