@@ -13,6 +13,7 @@ from functions.wiring import Cloud
 from sketch.calibration import Calibration
 from sketch.profile import Profile
 
+_SURER = ("unknown", "harmless", "harmful")  # a verdict changes in this direction only
 MOST_ASKED = 100  # devices of an episode whose answers are looked at
 
 
@@ -22,11 +23,15 @@ def judged(here: Cloud, loop: Loop, before: Episode, now: Episode) -> Episode:
 
 
 def judged_again(here: Cloud, loop: Loop, one: Episode) -> Episode | None:
-    """An episode that was told, by what outcomes say since; None if that is what was said already."""
-    if one.state != OPEN or not one.noted:
+    """An episode that was told, by what outcomes say since; None if they say no more than was said already.
+
+    Bounds hold at every look, so harm that was shown once was there: rows that come later thin it out, and take nothing
+    back. What was ruled out may still be shown.
+    """
+    if one.state != OPEN or not one.noted or one.harm == _SURER[-1]:
         return None
     word = _look(here, loop, one)
-    if word.kind == one.harm:
+    if _SURER.index(word.kind) <= _SURER.index(one.harm):
         return None
     return replace(_with(one, word), change="Judge", reason=f"{word.kind}: {word.reason}", noted=False)
 

@@ -18,7 +18,7 @@ _WIDE = 150  # Letters of a title's line.
 def draw(page: Page, path: Path) -> None:
     """Write the picture; a name's $ is a $, and no formula."""
     mpl.use("agg")
-    height = 2.4 + 0.42 * len(page.devices)
+    height = 2.8 + 0.42 * len(page.devices)
     figure = Figure(figsize=(14, height), layout="constrained", facecolor="white")
     lines = [part for line in page.title.splitlines() for part in textwrap.wrap(line, _WIDE) or [""]]
     figure.suptitle(_plain("\n".join(lines)), fontsize=10)
@@ -41,7 +41,7 @@ def _evidence(axes: Axes, page: Page) -> None:
     axes.xaxis.set_major_formatter(lambda power, _: f"$10^{{{power:.0f}}}$")
     more = f"; {page.left_out} more have less" if page.left_out else ""
     axes.set_title(f"evidence of drift (red: it goes on{more})", fontsize=10)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
     _bare(axes)
 
 
@@ -57,7 +57,7 @@ def _shares(axes: Axes, page: Page) -> None:
     axes.set_xlim(0, 1.0)
     axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:.0f} %")
     axes.set_title("what moved most clearly: share of the rows", fontsize=10)
-    axes.legend(fontsize=8, frameon=False, loc="lower right")
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
     _bare(axes)
 
 

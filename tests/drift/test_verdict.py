@@ -26,7 +26,7 @@ def town() -> Town:
 
 def answers(town: Town, device: str, *, tilt: float, labelled: bool = True, version: str = "1", ago: int = 0) -> None:
     """A device scored 4,000 rows in one period; outcomes differ from what scores say by a tilt of the log-odds."""
-    scores, labels = drawn(np.random.default_rng(len(device) + ago), 4_000, tilt=tilt)
+    scores, labels = drawn(np.random.default_rng([len(device), abs(ago)]), 4_000, tilt=tilt)
     at = field.period_of(NOON, town.settings.loops[LOOP].rollout.compare_every) - ago
     period = field.Period(at, 4_000, 40, 0, (), tuple(counted(scores)))
     stored = town.rows.get("devices", LOOP, f"{device}/inference")
@@ -96,3 +96,31 @@ def test_outcomes_that_come_later_reach_the_wish_and_no_second_event(town: Town)
     assert len(town.announcer.messages) == 1
     assert town.journal[-1].startswith("Judge flight-delays~1: harmful: log loss 0.")
     assert town.episode().harm == "harmful"
+
+
+def test_harm_that_was_shown_is_not_taken_back_by_what_comes_later(town: Town) -> None:
+    town.drift(*SITES)
+    for device in SITES:
+        answers(town, device, tilt=2.0)
+    town.turn()
+    assert told(town).harm == "harmful"
+    for device in SITES:
+        for hours in range(-8, 0):
+            answers(town, device, tilt=0.0, ago=hours)
+    town.turn()
+    assert town.episode().harm == "harmful"
+
+
+def test_harm_that_was_ruled_out_may_still_be_shown(town: Town) -> None:
+    town.drift(*SITES)
+    for device in SITES:
+        answers(town, device, tilt=0.0)
+    town.turn()
+    assert told(town).harm == "harmless"
+    for device in SITES:
+        for hours in range(-8, 0):
+            answers(town, device, tilt=2.0, ago=hours)
+    for _ in range(2):
+        town.turn()
+    assert town.episode().harm == "harmful"
+    assert [line.split(" ")[0] for line in town.journal][-1] == "Judge"
