@@ -11,6 +11,7 @@ Delays count windows from the first changed one; who never alarms within 72 wind
 
 import argparse
 import os
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -123,7 +124,7 @@ def one_round(place: int, seed: int, *, beside: bool, folder: Path | None) -> Ro
             for name, theirs in rivals.alarms(rows).items():
                 alarms[name].append(theirs)
             shown.append(rows.reshape(DEVICES, -1, rows.shape[1])[:SHOWN])
-    if folder and shown:
+    if folder and shown and world.shown:
         np.savez(folder / f"{place}.npz", reference=matrix(columns, scores), rows=np.stack(shown, axis=1))
     return Round(place, {name: np.stack(said, axis=1) for name, said in alarms.items()}, tuple(named))
 
@@ -209,7 +210,8 @@ def main() -> None:
     given = arguments.parse_args()
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
     folder = Path(".refluent/bench/drift-quality")
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     with Progress() as bar:
         found = list(rounds(given.rounds, folder, bar))
         peers = [] if given.without_peers else [peer for peer in PEERS if installed(peer)]
