@@ -72,6 +72,12 @@ bench-edge: .venv/.ready ## the scoring endpoint beside its floor, beside other 
 bench-package: .venv/.ready ## what is uploaded to Azure: its size, and how long it takes to load
 	@$(PY) -m bench.package $(if $(JSON),--json $(JSON))
 
+bench-drift-messages: .venv/.ready ## device messages from bytes to windows updated and scored, by format, beside decoding alone
+	@$(PY) -m bench.drift_messages $(if $(JSON),--json $(JSON))
+
+bench-scale: .venv/.ready ## 100 to 1,000,000 devices on paper: messages, units, table operations, euros; and what a sketch saves
+	@$(PY) -m bench.scale
+
 bench-plan: .venv/.ready ## planning a change of 10,000 devices with 5 layers
 	@$(PY) -m bench.plan $(if $(JSON),--json $(JSON))
 
@@ -96,4 +102,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check check-infra format lock sim sim-exhaustive sim-mutants soak bench-burst bench-edge bench-host bench-package bench-plan bench-gate bench-drift-quality bench-drift-real bench-loop-value setup clean
+.PHONY: help demo up test check check-infra format lock fuzz sim sim-exhaustive sim-mutants soak bench-burst bench-drift-messages bench-scale bench-edge bench-host bench-package bench-plan bench-gate bench-drift-quality bench-drift-real bench-loop-value setup clean

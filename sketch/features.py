@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -182,7 +183,10 @@ def cells_of_numbers(
 def cells_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:
     """The cell of each value, shape (rows,)."""
     unseen = len(feature.categories)
-    return np.array([feature.cell_of.get(name, unseen) for name in names_of(values)], np.int64)
+    plain: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
+    if not set(map(type, plain)) <= {str, type(None)}:
+        plain = names_of(plain)
+    return np.fromiter(map(feature.cell_of.get, plain, repeat(unseen)), np.int64, len(plain))
 
 
 def counts_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:

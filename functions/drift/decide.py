@@ -201,6 +201,8 @@ def _entered(ledger: Ledger, run: Run, new: NDArray[np.bool_]) -> Ledger:
 
 def _by_epoch(run: Run) -> Iterable[tuple[str, Sequence[int]]]:
     """Each epoch with the places of its messages, in the order in which they came."""
+    if run.epochs.count(run.epochs[0]) == len(run.epochs):
+        return [(run.epochs[0], range(len(run.epochs)))]
     places: dict[str, list[int]] = {}
     for place, name in enumerate(run.epochs):
         places.setdefault(name, []).append(place)

@@ -85,6 +85,8 @@ class Epoch:
 
     def new(self, sequences: Sequence[int]) -> NDArray[np.bool_]:
         """Which of some messages were not counted, and are not the repetition of one before them, shape (messages,)."""
+        if sequences[0] > self.newest and _follow_each_other(sequences):
+            return np.ones(len(sequences), np.bool_)
         numbers = np.asarray(sequences, np.int64)
         edges = np.array([edge for one in self.stretches for edge in (one.first, one.end)], np.int64)
         known: NDArray[np.bool_] = np.searchsorted(edges, numbers, side="right") % 2 == 1
@@ -100,6 +102,9 @@ class Epoch:
             sequences: Their numbers, in any order, each once.
             at_us: Their event times, microseconds since 1970.
         """
+        if self.stretches and self.stretches[-1].end == sequences[0] and _follow_each_other(sequences):
+            longer = replace(self.stretches[-1], end=sequences[-1] + 1)
+            return replace(self, stretches=(*self.stretches[:-1], longer))
         order = np.argsort(sequences)
         numbers, times = np.asarray(sequences, np.int64)[order], np.asarray(at_us, np.int64)[order]
         breaks = np.flatnonzero(np.diff(numbers) > 1) + 1
@@ -170,6 +175,11 @@ class Ledger:
         looked = [epoch.gaps(before_us) for epoch in self.epochs]
         found = [gap for _, gaps in looked for gap in gaps]
         return Ledger(tuple(epoch for epoch, _ in looked)) if found else self, found
+
+
+def _follow_each_other(sequences: Sequence[int]) -> bool:
+    """The usual case, in which nothing has to be sorted."""
+    return list(sequences) == list(range(sequences[0], sequences[0] + len(sequences)))
 
 
 def _first(stretch: Stretch) -> int:

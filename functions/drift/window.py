@@ -173,7 +173,8 @@ class Slots:
         chosen = self._new & (self._starts >= some[0]) & (self._starts <= some[-1])
         before = [self._waiting[start].counts for start in some if start in self._waiting]
         after = [self._run.content.sum(chosen)] if chosen.any() else []
-        return np.sum([*before, *after], axis=0, dtype=np.int64)
+        first_of, *others = (*before, *after)
+        return sum(others, first_of)
 
     def kept(self, first: int) -> tuple[Slot, ...]:
         """The slots from a place on, as they are kept."""

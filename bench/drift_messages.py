@@ -1,0 +1,168 @@
+"""`python -m bench.drift_messages [--json FILE]`: device messages, from bytes to windows updated and scored.
+
+20 numbers and 5 categories, 50 devices, 10,000 messages a batch. The pure path is what the handlers run between the
+host and the store: size and identity, decoding, checks, counting, ledgers, windows by event time, scores. The floor is
+msgspec alone, decoding the same bytes into a struct of the same members. Both take turns; the best turn of each counts,
+in seconds of the core, which other work on the machine does not lengthen much.
+"""
+
+import argparse
+import base64
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from bench.figures import Figures
+from functions.drift.decide import count
+from functions.drift.perform import watched
+from functions.drift.rows import reader_of
+from functions.drift.runs import Message, stints
+from functions.drift.state import DeviceState
+from functions.loops import Loop
+from functions.telemetry import RawTelemetry, Telemetry, read, sketch_bytes
+from sketch.profile import Kind, Profile
+from sketch.sketch import Sketch
+from tests.fakes.cloud import FakeCloud
+
+DEVICES, MESSAGES, BATCH, TURNS = 50, 20_000, 10_000, 5
+ROWS_PER_COLUMNS, ROWS_PER_SKETCH = 100, 1_000
+START = datetime(2026, 3, 1, tzinfo=UTC)
+NUMBERS, CATEGORIES = [f"n{n}" for n in range(20)], [f"c{n}" for n in range(5)]
+KINDS: Mapping[str, Kind] = {**dict.fromkeys(NUMBERS, "number"), **dict.fromkeys(CATEGORIES, "category")}
+type Body = tuple[Mapping[str, str], bytes]
+
+
+def drawn(rng: np.random.Generator, rows: int) -> dict[str, list[object]]:
+    """Rows like those of training."""
+    numbers = {name: rng.normal(50, 10, rows).round(2).tolist() for name in NUMBERS}
+    return {**numbers, **{name: rng.choice(["AA", "B6", "UA", "DL", "WN"], rows).tolist() for name in CATEGORIES}}
+
+
+@cache
+def profile() -> Profile:
+    """What the model was trained on."""
+    rng = np.random.default_rng(1)
+    return Profile.build(drawn(rng, 20_000), kinds=KINDS, scores=rng.random(20_000))
+
+
+def body(place: int, **members: object) -> Body:
+    """One message: of device `place` in turn, a second after its one before."""
+    device, sequence = place % DEVICES, place // DEVICES
+    at = (START + timedelta(seconds=sequence)).isoformat()
+    names = {"v": 1, "loop": "flight-delays", "model": "flight-delays", "version": "1", "epoch": f"{device:032x}"}
+    message = {**names, "sequence": sequence, "from": at, "to": at, **members}
+    sender = {"connection-device-id": f"device-{device}", "connection-module-id": "inference"}
+    return sender, json.dumps(message, separators=(",", ":")).encode()
+
+
+def bodies() -> dict[str, list[Body]]:
+    """Messages by format."""
+    rng = np.random.default_rng(2)
+    columns, scores = drawn(rng, MESSAGES), rng.random(MESSAGES).round(4).tolist()
+    rows = [{**{name: columns[name][n] for name in KINDS}, "score": scores[n]} for n in range(MESSAGES)]
+    many = [slice(n, n + ROWS_PER_COLUMNS) for n in range(0, MESSAGES, ROWS_PER_COLUMNS)] * 5
+    packed = [sketched(rng) for _ in range(20)]
+    counters = {"rows": ROWS_PER_SKETCH, "requests": 100, "failed": 0, "profile": profile().hash}
+    return {
+        "row": [body(n, kind="rows", rows=[row]) for n, row in enumerate(rows)],
+        "columns": [
+            body(n, kind="rows", columns={name: columns[name][some] for name in KINDS}, scores=scores[some])
+            for n, some in enumerate(many)
+        ],
+        "sketch": [body(n, **counters, sketch=packed[n % 20]) for n in range(MESSAGES // 10)],
+    }
+
+
+def sketched(rng: np.random.Generator, rows: int = ROWS_PER_SKETCH) -> str:
+    """The sketch of a minute's rows."""
+    sketch = Sketch(profile())
+    sketch.add(drawn(rng, rows), rng.random(rows))
+    return base64.b64encode(sketch.to_bytes()).decode()
+
+
+def floors() -> dict[str, Callable[[bytes], object]]:
+    """Decoding alone: every member that is read later, into a struct, and nothing checked but its type."""
+    types = {name: (float | None if kind == "number" else str | None) for name, kind in KINDS.items()}
+    row = msgspec.defstruct("Row", [*types.items(), ("score", float | None)], gc=False)
+    columns = msgspec.defstruct("Columns", [(name, list[kind]) for name, kind in types.items()], gc=False)  # type: ignore[valid-type] # made here
+    names = [(name, str) for name in ("kind", "loop", "model", "version", "epoch")]
+    common = [("v", int), ("sequence", int), *names, ("to", datetime)]
+    of_row = msgspec.defstruct("OfRow", [*common, ("rows", list[row])], gc=False)  # type: ignore[valid-type] # made here
+    of_columns = msgspec.defstruct("OfColumns", [*common, ("columns", columns), ("scores", list[float])], gc=False)
+    return {
+        "row": msgspec.json.Decoder(of_row).decode,
+        "columns": msgspec.json.Decoder(of_columns).decode,
+        "sketch": msgspec.json.Decoder(Telemetry).decode,
+    }
+
+
+def counted(messages: Sequence[Body], loop: Loop) -> int:
+    """The pure path over one batch after another; windows scored."""
+    states: dict[str, DeviceState] = {}
+    for first in range(0, len(messages), BATCH):
+        found = [look(*message, loop) for message in messages[first : first + BATCH]]
+        for theirs in stints(found):
+            for stint in theirs:
+                known = states.get(stint.run.device)
+                done = count(known, stint.run, profile=stint.profile, settings=watched(loop))
+                states[stint.run.device] = done.state
+    return sum(state.evidence.windows for state in states.values())
+
+
+def look(sender: Mapping[str, str], data: bytes, loop: Loop) -> Message:
+    """One message, read and checked."""
+    received = read(data, sender, None)
+    told = received.telemetry
+    at_us = int(told.closed_at.timestamp() * 1e6)
+    if isinstance(told, RawTelemetry):
+        content: object = reader_of(profile()).read(told)
+    else:
+        content = Sketch.from_bytes(sketch_bytes(told, received.device), profile())
+    return Message(loop, f"{received.device}/{received.module}", profile(), at_us, told, content)  # type: ignore[arg-type] # either
+
+
+def main() -> None:
+    """Measure, and tell."""
+    parser = argparse.ArgumentParser(prog="bench.drift_messages", description=__doc__)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    given = parser.parse_args()
+    loop = FakeCloud().settings.loops["flight-delays"]
+    watch = loop.drift.model_copy(
+        update={"features": [], "scores": True, "window_rows": 200, "lateness": timedelta(seconds=30)}
+    )
+    loop = loop.model_copy(update={"drift": watch})
+    figures = Figures(f"Messages of {DEVICES} devices, from bytes to windows")
+    for name, messages in bodies().items():
+        _measure(figures, name, messages, loop)
+    figures.flat |= {"messages_per_second": figures.flat["row_per_s"], "ratio_to_decode": figures.flat["row_ratio"]}
+    figures.tell(given.json)
+
+
+def _measure(figures: Figures, name: str, messages: Sequence[Body], loop: Loop) -> None:
+    decode = floors()[name]
+    ours, floor, windows = list[float](), list[float](), 0
+    for _ in range(TURNS):
+        began = time.process_time()
+        for _, data in messages:
+            decode(data)
+        between = time.process_time()
+        windows = counted(messages, loop)
+        ended = time.process_time()
+        floor.append(between - began)
+        ours.append(ended - between)
+    several = len(messages)
+    size = sum(len(data) for _, data in messages) / several
+    figures.single(f"{name}_per_s", several / min(ours), of=f"{name}: messages of {size:,.0f} bytes, {windows} windows")
+    figures.single(f"{name}_us", 1e6 * min(ours) / several, of=f"{name}: a message")
+    figures.single(f"{name}_floor_us", 1e6 * min(floor) / several, of=f"{name}: decoding alone")
+    figures.single(f"{name}_ratio", min(ours) / min(floor), of=f"{name}: times the floor")
+
+
+if __name__ == "__main__":
+    main()
