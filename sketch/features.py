@@ -286,9 +286,45 @@ def _grid(values: NDArray[np.float64]) -> tuple[float, float]:
 def count_categories(name: str, values: Column) -> CategoryFeature:
     """Choose the categories to keep from a reference column, and count the column by them."""
     column = names_of(values)
+    ranked, missing = _ranked(column)
+    kept = ranked[:MOST_CATEGORIES]
+    counts = [-count for count, _ in kept]
+    unseen = len(column) - missing - sum(counts)
+    return CategoryFeature(name, tuple(category for _, category in kept), (*counts, unseen, missing))
+
+
+@dataclass(frozen=True, slots=True)
+class Luck:
+    """What the names on the better side of a border owe to having been chosen by their own rows.
+
+    Attributes:
+        rows: Rows whose name would be on the other side if it were not for themselves.
+        first: Rank of the first name that is not much more frequent than the border: luck is among it and later ones.
+        border: Rank of the first name on the other side.
+    """
+
+    rows: int
+    first: int
+    border: int
+
+
+def luck_of(values: Column) -> tuple[Luck, Luck]:
+    """Luck at the border of the names told apart, and of those kept."""
+    ranked, _ = _ranked(names_of(values))
+
+    def at(border: int) -> Luck:
+        weakest = ranked[border] if len(ranked) > border else (0, "")
+        rows = -sum(count for count, name in ranked[:border] if (count + 1, name) >= weakest)
+        near = 3 - weakest[0] + 3 * (-weakest[0]) ** 0.5
+        first = next((rank for rank, (count, _) in enumerate(ranked) if -count <= near), border)
+        return Luck(rows, first, min(border, len(ranked)))
+
+    told_apart = at(TOLD_APART) if len(ranked) > TOLD_APART else Luck(0, 0, 0)
+    return told_apart, at(MOST_CATEGORIES)
+
+
+def _ranked(column: list[str | None]) -> tuple[list[tuple[int, str]], int]:
+    """Names with their rows as negative numbers, the most frequent first; and how many are missing."""
     seen = Counter(column)
     missing = seen.pop(None, 0)
-    kept = sorted(seen, key=lambda category: (-seen[category], str(category)))[:MOST_CATEGORIES]
-    counts = [seen[category] for category in kept]
-    unseen = len(column) - missing - sum(counts)
-    return CategoryFeature(name, tuple(str(category) for category in kept), (*counts, unseen, missing))
+    return sorted((-count, str(name)) for name, count in seen.items()), missing

@@ -7,12 +7,12 @@ from functools import cached_property
 from hashlib import sha256
 
 from sketch.blocks import Blocks
-from sketch.building import Kind, Pair, Tally, draft, finished, tally
+from sketch.building import Draft, Kind, Pair, Tally, draft
 from sketch.calibration import Calibration
 from sketch.features import CategoryFeature, Column, Feature, NumberFeature, PairFeature
 from sketch.reading import VERSION, read_blocks
 
-__all__ = ["Kind", "Pair", "Profile", "Tally"]
+__all__ = ["Draft", "Kind", "Pair", "Profile", "Tally"]
 
 
 class Profile(Blocks):
@@ -48,8 +48,8 @@ class Profile(Blocks):
             ValueError: No row, no feature, a column that is absent, of another length or not of its kind, a pair that
                 is none, a context of broken numbers.
         """
-        drafted = Profile.draft(columns, kinds=kinds, scores=scores, pairs=pairs, contexts=contexts)
-        return drafted.counted(drafted.tally(columns, scores, sequences=sequences))
+        draft = Profile.draft(columns, kinds=kinds, scores=scores, pairs=pairs, contexts=contexts)
+        return Profile.finished(draft, draft.tally(columns, scores, sequences=sequences))
 
     @staticmethod
     def draft(
@@ -59,8 +59,8 @@ class Profile(Blocks):
         scores: Column,
         pairs: Sequence[Pair] = (),
         contexts: Sequence[str] = (),
-    ) -> "Profile":
-        """Choose grids, edges, categories and contexts from a sample of the rows; `tally` and `counted` do the rest.
+    ) -> Draft:
+        """Choose grids, edges, categories and contexts from a sample of the rows; tallies of all of them do the rest.
 
         Args:
             columns: As in `build`.
@@ -69,34 +69,23 @@ class Profile(Blocks):
             pairs: As in `build`.
             contexts: As in `build`.
 
-        Returns:
-            A profile of the sample alone, without autocorrelations.
-
         Raises:
             ValueError: As `build`.
         """
-        return _profile(draft(columns, kinds=kinds, scores=scores, pairs=tuple(pairs), contexts=tuple(contexts)))
+        return draft(columns, kinds=kinds, scores=scores, pairs=pairs, contexts=contexts)
 
-    def tally(self, columns: Mapping[str, Column], scores: Column, *, sequences: Column | None = None) -> Tally:
-        """Count one partition of the reference on this draft's grids; tallies add up exactly, in any order.
+    @staticmethod
+    def finished(draft: Draft, counted: Tally) -> "Profile":
+        """The profile of all rows that were counted on a draft's grids.
 
         Args:
-            columns: Values per feature and context column, each of shape (rows,).
-            scores: What the model answered, shape (rows,).
-            sequences: As in `build`; neighbours in two partitions are no neighbours.
+            draft: What was counted on.
+            counted: All rows of the reference; those that the draft was made from are among them.
 
         Raises:
-            ValueError: A column is absent, of another length, or not of its kind.
+            ValueError: Not one row was counted, or not those of the sample.
         """
-        return tally(self, columns, scores, sequences=sequences)
-
-    def counted(self, counts: Tally) -> "Profile":
-        """The profile of all rows that were counted on this draft's grids.
-
-        Raises:
-            ValueError: Not one row was.
-        """
-        return _profile(finished(self, counts))
+        return _profile(draft.finished(counted))
 
     def calibrated(self, calibration: Calibration | None) -> "Profile":
         """The same profile with what answers cost on held-out rows."""

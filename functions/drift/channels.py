@@ -195,7 +195,8 @@ def _number_shares(feature: NumberFeature, start: int) -> Iterator[Share]:
         yield Share(feature.name, words, "values", (start + edge + 1, missing), among, meaning)
     yield Share(feature.name, f"share below {feature.edge(0):.4g}", "range", (start, start + 1), among)
     yield Share(feature.name, f"share above {feature.edge(CELLS):.4g}", "range", (above, missing), among)
-    yield Share(feature.name, "share missing", "missing", (missing, missing + 1), (start, missing + 1))
+    if not isinstance(feature, PairFeature):  # a pair misses what one of its two does, and that one says so
+        yield Share(feature.name, "share missing", "missing", (missing, missing + 1), (start, missing + 1))
 
 
 def _meaning(pair: PairFeature) -> tuple[str, str]:

@@ -95,6 +95,22 @@ def test_windows_may_go_by_time_and_are_named_by_it(usual: Path, tmp_path: Path)
     assert "since 2026-03-02" in found["explanation"]
 
 
+def test_a_context_tells_a_warm_night_from_a_day(tmp_path: Path) -> None:
+    """Without it the hours make rows resemble each other, and a shift of half their swing is no news."""
+
+    def day(seed: int, count: int, *, warmer: float = 0.0) -> Path:
+        content, hour = rows(seed, count), np.arange(count) // 60 % 24
+        temp = content["temp"] + 10 * np.sin(hour / 24 * 2 * np.pi) + warmer
+        return parquet(tmp_path / f"{seed}.parquet", {**content, "temp": temp, "dewp": hour * 0.0})
+
+    reference, same, warmer = day(1, 20_000), day(2, 6_000), day(3, 6_000, warmer=1.5)
+    assert told(reference, same, "--window", 120, "--context", "hour")["verdict"] == "steady"
+    assert told(reference, same, "--window", 120)["verdict"] == "steady"
+    found = told(reference, warmer, "--window", 120, "--context", "hour")
+    assert (found["verdict"], found["feature"]) == ("drift", "temp")
+    assert told(reference, warmer, "--window", 120)["verdict"] == "steady"
+
+
 def test_a_large_file_is_sampled_for_its_grids_and_counted_whole(
     usual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +280,15 @@ def test_scores_are_watched_when_their_column_is_named(usual: Path, tmp_path: Pa
     found = told(reference, now, "--score", "p")
     assert (found["feature"], found["features"][0]["name"]) == ("score", "score")
     assert usual.exists()
+
+
+@pytest.mark.parametrize("names", [300, 900])
+def test_names_that_come_a_few_times_each_are_no_drift(tmp_path: Path, names: int) -> None:
+    rng = np.random.default_rng(names)
+    one, other = ({"plane": rng.integers(0, names, 5_000).astype(str)} for _ in range(2))
+    found = told(parquet(tmp_path / "a.parquet", one), parquet(tmp_path / "b.parquet", other))
+    assert found["verdict"] == "steady"
+    assert max(window["evidence"] for window in found["windows"]) < 100
 
 
 @pytest.mark.parametrize("seed", range(5))

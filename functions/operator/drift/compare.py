@@ -145,9 +145,9 @@ def _profile(reference: Source, sample: pa.Table, columns: Columns, *, progress:
     pairs = _pairs(first.columns, kinds)
     draft = Profile.draft(first.columns, kinds=kinds, scores=first.scores, pairs=pairs, contexts=columns.contexts)
     if progress is None:
-        return draft.counted(draft.tally(first.columns, first.scores))
+        return Profile.finished(draft, draft.tally(first.columns, first.scores))
     tallies = (draft.tally(batch.columns, batch.scores) for batch in _read(reference, columns, progress))
-    return draft.counted(reduce(add, tallies))
+    return Profile.finished(draft, reduce(add, tallies))
 
 
 def _pairs(columns: Mapping[str, Column], kinds: Mapping[str, Kind]) -> list[Pair]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sketch.distance import jensen_shannon, kolmogorov_smirnov, psi, total_variation, wasserstein
-from sketch.features import CELLS, CategoryFeature, Feature, NumberFeature
+from sketch.features import CELLS, CategoryFeature, Feature, NumberFeature, PairFeature
 from sketch.profile import Profile
 
 
@@ -64,6 +64,8 @@ def _distances(feature: Feature, now: NDArray[np.int64]) -> Distances:
     before = np.array(feature.counts, np.int64)
     rows, rows_now = int(before.sum()), int(now.sum())
     coarse = [np.add.reduceat(counts, feature.stretches) for counts in (before, now)]
+    if isinstance(feature, PairFeature) and all(counts[:-1].any() for counts in coarse):
+        coarse = [counts[:-1] for counts in coarse]  # what is missing is missing in one of the two, which says so
     worth = (1 - feature.autocorrelation) / (1 + feature.autocorrelation)
     used = int(np.count_nonzero(coarse[0] + coarse[1]))
     chance = np.sqrt(max(used - 1, 0) / (8 * np.log(2)) * (1 / rows + 1 / rows_now) / worth)
@@ -73,7 +75,11 @@ def _distances(feature: Feature, now: NDArray[np.int64]) -> Distances:
     outside = [-2] if isinstance(feature, CategoryFeature) else [0, CELLS + 1]
     return Distances(
         name=feature.name,
-        kind="category" if isinstance(feature, CategoryFeature) else "pair" if hasattr(feature, "left") else "number",
+        kind="category"
+        if isinstance(feature, CategoryFeature)
+        else "pair"
+        if isinstance(feature, PairFeature)
+        else "number",
         jensen_shannon=float(jensen_shannon(*coarse)),
         by_chance=float(min(chance, 1.0)),
         psi=float(psi(*coarse)),
