@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 type Column = NDArray[Any] | Sequence[object]
 
@@ -152,6 +152,31 @@ class CategoryFeature:
 Feature = NumberFeature | CategoryFeature
 
 
+class Coded(Sequence[str | None]):
+    """A category as tables in memory hold it: each name once, and a number for it in every row.
+
+    Args:
+        codes: Place in the names, -1 where missing, whole numbers, shape (rows,).
+        names: Each once.
+    """
+
+    def __init__(self, codes: NDArray[np.signedinteger], names: Sequence[str]) -> None:
+        self.codes, self.names = codes, names
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, place: int) -> str | None: ...
+    @overload
+    def __getitem__(self, place: slice | NDArray[np.intp]) -> "Coded": ...
+    def __getitem__(self, place: int | slice | NDArray[np.intp]) -> "str | Coded | None":
+        if isinstance(place, slice | np.ndarray):
+            return Coded(self.codes[place], self.names)
+        code = self.codes[place]
+        return self.names[code] if code >= 0 else None
+
+
 def numbers(values: Column) -> NDArray[np.float64]:
     """One column of numbers, None as NaN, shape (rows,).
 
@@ -171,18 +196,30 @@ def cells_of_numbers(
     values: NDArray[np.float64], *, low: float | NDArray[np.float64], width: float | NDArray[np.float64]
 ) -> NDArray[np.int64]:
     """The cell, 0 to 258, of each value, in the shape of `values`; `low` and `width` broadcast against it."""
+    scale, shift = scale_of(low, width)
     with np.errstate(over="ignore", invalid="ignore"):
-        # Halves, because the difference of two huge numbers of opposite sign would overflow.
-        position = np.floor((values * 0.5 - np.multiply(low, 0.5)) * (1.0 / np.multiply(width, 0.5)))
-    np.clip(position, -1, CELLS, out=position)
-    position += 1
-    np.copyto(position, CELLS + 2, where=np.isnan(values))
-    return position.astype(np.int64)
+        place = values * scale + shift
+    np.clip(place, 0, CELLS + 1, out=place)
+    np.copyto(place, CELLS + 2, where=np.isnan(place))
+    return place.astype(np.int64)
+
+
+def scale_of(low: ArrayLike, width: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What takes a value to its cell: the whole part of value * scale + shift, within 0..257.
+
+    A grid's cells are at least 2**-44 of its ends wide, so that a position is exact to a few hundredths of a cell.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = 1.0 / np.asarray(width, np.float64)
+        return scale, 1.0 - np.asarray(low, np.float64) * scale
 
 
 def cells_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:
     """The cell of each value, shape (rows,)."""
     unseen = len(feature.categories)
+    if isinstance(values, Coded):
+        cells = np.array([feature.cell_of.get(name, unseen) for name in (*values.names, None)], np.int64)
+        return np.take(cells, values.codes)
     plain: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
     if not set(map(type, plain)) <= {str, type(None)}:
         plain = names_of(plain)
@@ -191,6 +228,10 @@ def cells_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.
 
 def counts_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:
     """How many values fall into each cell, shape (cells,)."""
+    if isinstance(values, Coded):
+        found = np.bincount(values.codes + 1, minlength=len(values.names) + 1)  # missing first
+        cells = [feature.cell_of.get(name, len(feature.categories)) for name in (None, *values.names)]
+        return np.bincount(cells, found, minlength=feature.cells).astype(np.int64)
     plain: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
     seen: Counter[str | None] = Counter(plain)
     if not all(name is None or isinstance(name, str) for name in seen):

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from sketch.contexts import Contexts
 from sketch.counting import column_of
 from sketch.features import (
+    CELLS,
     CategoryFeature,
     Column,
     NumberFeature,
@@ -30,12 +31,14 @@ from sketch.features import (
     cells_of_numbers,
     counts_of_categories,
     numbers,
+    scale_of,
 )
 from sketch.profile import Profile
 from sketch.reading import MOST_ROWS
 
 MAGIC: Final = b"RFSK"
 VERSION: Final = 1
+_ROWS_AT_ONCE: Final = 4_096  # Of 25 numbers, they fit into a core's cache.
 _HEADER_BYTES: Final = 13
 _INTEGER_BYTES: Final = 8  # 8 groups of 7 bits hold MOST_ROWS.
 
@@ -77,7 +80,7 @@ class Sketch:
         """
         answers = numbers(scores)
         counts = np.zeros(len(self._counts), np.int64)
-        stacked: list[NDArray[np.float64]] = []
+        columns_of_numbers: list[NDArray[np.float64]] = []
         blocks: list[tuple[NumberFeature, int]] = []
         for block, cells in self.profile.blocks:
             if isinstance(block, Contexts):
@@ -86,9 +89,9 @@ class Sketch:
                 counts[cells] += counts_of_categories(column_of(block, columns, len(answers)), block)
             else:
                 is_score = block is self.profile.scores
-                stacked.append(answers if is_score else numbers(column_of(block, columns, len(answers))))
+                columns_of_numbers.append(answers if is_score else numbers(column_of(block, columns, len(answers))))
                 blocks.append((block, cells.start))
-        self._counts += counts + np.bincount(_number_cells(np.stack(stacked), blocks), minlength=len(counts))
+        self._counts += counts + _counts_of_numbers(columns_of_numbers, blocks, len(counts))
         self.rows += len(answers)
 
     def __add__(self, other: "Sketch") -> "Sketch":
@@ -193,6 +196,33 @@ def _number_cells(values: NDArray[np.float64], blocks: list[tuple[NumberFeature,
         for column in zip(*((feature.low, feature.width, start) for feature, start in blocks), strict=True)
     )
     return np.ravel(cells_of_numbers(values, low=low, width=width) + start)
+
+
+def _counts_of_numbers(
+    columns: list[NDArray[np.float64]], blocks: list[tuple[NumberFeature, int]], cells: int
+) -> NDArray[np.int64]:
+    """Rows per cell of the vector of counts, of columns of numbers, shape (cells,); few at once, which stay near."""
+    low, width, start = zip(*((feature.low, feature.width, at) for feature, at in blocks), strict=True)
+    scale, shift = scale_of(low, width)
+    first, shift = np.array(start)[:, np.newaxis], shift[:, np.newaxis]
+    counts = np.zeros(cells, np.int64)
+    rows = len(columns[0])
+    space = np.empty((len(columns), min(rows, _ROWS_AT_ONCE)))
+    whole = np.empty(space.shape, np.intp)
+    for row in range(0, rows, _ROWS_AT_ONCE):
+        many = min(rows - row, _ROWS_AT_ONCE)
+        place, cell = space[:, :many], whole[:, :many]
+        with np.errstate(over="ignore", invalid="ignore"):
+            for column, factor, out in zip(columns, scale, place, strict=True):
+                np.multiply(column[row : row + many], factor, out=out)
+            place += shift
+        np.clip(place, 0, CELLS + 1, out=place)
+        if np.isnan(place.sum()):
+            np.copyto(place, CELLS + 2, where=np.isnan(place))
+        np.copyto(cell, place, casting="unsafe")
+        cell += first
+        counts += np.bincount(cell.ravel(), minlength=cells)
+    return counts
 
 
 def _write_integers(integers: NDArray[np.int64]) -> bytes:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sketch.features import Coded
 from sketch.profile import Profile
 from sketch.sketch import Sketch
 
@@ -59,6 +60,35 @@ def test_the_reference_sketched_again_is_the_reference() -> None:
     columns = {"temp": np.linspace(-5, 35, 400), "carrier": np.array(["AA"] * 250 + ["UA"] * 150)}
     sketch.add(columns, np.linspace(0, 1, 400))
     assert np.array_equal(sketch.counts, REFERENCE.counts)
+
+
+@given(ROWS)
+def test_a_category_may_be_given_as_numbers_of_names(rows: list) -> None:  # type: ignore[type-arg] # rows
+    names = ["new", "UA", "AA", ""]
+    codes = np.array([names.index(row[1]) if row[1] is not None else -1 for row in rows], np.int64)
+    columns, scores = {"temp": [row[0] for row in rows], "carrier": Coded(codes, names)}, [row[2] for row in rows]
+    sketch = Sketch(REFERENCE)
+    sketch.add(columns, np.array(scores))
+    assert sketch == sketch_of(rows)
+    assert list(Coded(codes, names)) == [row[1] for row in rows]
+    if rows:
+        profiles = [
+            Profile.build({"carrier": column}, kinds={"carrier": "category"}, scores=scores)
+            for column in (Coded(codes, names), [row[1] for row in rows])
+        ]
+        assert profiles[0] == profiles[1]
+
+
+def test_many_rows_are_counted_as_few_are() -> None:
+    rng = np.random.default_rng(6)
+    columns = {"temp": rng.normal(15, 20, 10_000), "carrier": rng.choice(["AA", "UA", "new"], 10_000)}
+    scores = np.where(rng.random(10_000) < 0.1, np.nan, rng.random(10_000))
+    whole, parts = Sketch(REFERENCE), Sketch(REFERENCE)
+    whole.add(columns, scores)
+    for first in range(0, 10_000, 999):
+        part = slice(first, first + 999)
+        parts.add({name: values[part] for name, values in columns.items()}, scores[part])
+    assert whole == parts
 
 
 def test_counts_cannot_be_changed_from_outside() -> None:

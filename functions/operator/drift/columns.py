@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from functions.errors import Refused
 from functions.operator.drift.kinds import LeftOut, Reading, infer, numbers_of, times_of, values_of
 from functions.operator.drift.source import Source
+from sketch.features import Coded
 from sketch.features import Column as Values
 
 SAMPLE_ROWS = 200_000
@@ -105,13 +106,14 @@ class Batch:
     def where(self, chosen: NDArray[np.bool_]) -> "Batch":
         """The rows that are chosen."""
         places = np.flatnonzero(chosen)
-        columns: dict[str, Values] = {
-            name: [values[place] for place in places.tolist()]
-            if isinstance(values, list)
-            else np.asarray(values)[places]
-            for name, values in self.columns.items()
-        }
+        columns = {name: _taken(values, places) for name, values in self.columns.items()}
         return Batch(columns, self.scores[places], self.times[places])
+
+
+def _taken(values: Values, places: NDArray[np.intp]) -> Values:
+    if isinstance(values, Coded | np.ndarray):
+        return values[places]
+    return [values[place] for place in places.tolist()]
 
 
 def _array(batch: pa.RecordBatch, name: str) -> pa.Array:

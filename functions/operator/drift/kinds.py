@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from sketch.features import Coded
 from sketch.features import Column as Values
 
 type Kind = Literal["number", "category", "time"]
@@ -119,7 +120,7 @@ def values_of(array: pa.Array, reading: Reading) -> Values:
     """A column's values as its reading says; what cannot be read so is missing.
 
     Returns:
-        Numbers as float64 with NaN where missing; names as a list with None where missing.
+        Numbers as float64 with NaN where missing; names coded or as a list, None where missing.
     """
     plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     if reading.kind == "number":
@@ -145,11 +146,12 @@ def numbers_of(array: pa.Array) -> NDArray[np.float64]:
     return np.asarray(pc.fill_null(numbers, np.nan).to_numpy(zero_copy_only=False), np.float64)
 
 
-def names_of(array: pa.Array) -> list[str | None]:
+def names_of(array: pa.Array) -> Coded | list[str | None]:
     """Names, None where there is none."""
     if _is_text(array.type):
-        names: list[str | None] = array.to_pylist()
-        return names
+        coded = array.dictionary_encode()
+        codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
+        return Coded(codes.astype(np.intp), coded.dictionary.to_pylist())
     if pa.types.is_floating(array.type):  # as a code is written where no value is missing
         whole = [None if value is None or value != value else value for value in array.to_pylist()]  # noqa: PLR0124 - NaN
         return [None if value is None else str(int(value) if value.is_integer() else value) for value in whole]
