@@ -169,7 +169,7 @@ def _inflated(body: bytes, device: str) -> bytes:
 
 def _decoded(body: bytes, device: str) -> Telemetry | RawTelemetry:
     try:
-        if not RAW.search(body):
+        if b'"kind":"rows"' not in body and not RAW.search(body):
             return _sketches.decode(body)
         raw = _raws.decode(body)
         _check_names(raw.loop, raw.model, raw.version, raw.profile or "0" * 16, raw.epoch)

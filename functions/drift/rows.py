@@ -1,7 +1,6 @@
 """Raw rows of devices that make no sketches: checked against a profile's features, and counted many at once."""
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any
@@ -17,6 +16,7 @@ from sketch.features import CategoryFeature, Column, PairFeature
 from sketch.profile import Profile
 from sketch.sketch import places_of
 
+READERS_KEPT = 64
 _scores = msgspec.json.Decoder(list[float | None])
 
 
@@ -124,10 +124,17 @@ class Reader:
         return places_of(self._profile, columns, scores)
 
 
-@lru_cache(maxsize=64)
+_readers: dict[str, Reader] = {}  # by the profile's hash: never stale
+
+
 def reader_of(profile: Profile) -> Reader:
     """The reader of a profile; making one takes some milliseconds."""
-    return Reader(profile)
+    reader = _readers.get(profile.hash)
+    if reader is None:
+        if len(_readers) >= READERS_KEPT:
+            _readers.clear()
+        reader = _readers[profile.hash] = Reader(profile)
+    return reader
 
 
 def _matrix(rows: Sequence[Any], names: Sequence[str]) -> NDArray[np.float64]:

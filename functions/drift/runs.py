@@ -49,7 +49,7 @@ def stints(messages: Iterable[Message]) -> list[list[Stint]]:
     """Each device's messages, in the order in which they came, as runs of one model version and one kind."""
     by_device: dict[tuple[str, str], list[Message]] = defaultdict(list)
     for message in messages:
-        by_device[message.loop.name, message.device].append(message)
+        by_device[message.told.loop, message.device].append(message)
     devices = [[list(some) for _, some in groupby(theirs, key=_kind)] for theirs in by_device.values()]
     contents = _Contents(chain.from_iterable(devices))
     return [[_stint(some, contents.next(some)) for some in theirs] for theirs in devices]
