@@ -1,4 +1,4 @@
-"""`python -m bench.drift_messages [--json FILE]`: device messages, from bytes to windows updated and scored.
+"""`python -m bench.drift_messages [--azurite] [--json FILE]`: device messages, from bytes to scored windows.
 
 20 numbers and 5 categories, 50 devices, 10,000 messages a batch. The pure path is what the handlers run between the
 host and the store: size and identity, decoding, checks, counting, ledgers, windows by event time, scores. The floor is
@@ -9,23 +9,32 @@ in seconds of the core, which other work on the machine does not lengthen much.
 import argparse
 import base64
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import azure.functions as func
 import msgspec
 import numpy as np
 
 from bench.figures import Figures
+from bench.host import services
+from functions.cloud.identity import credential
+from functions.cloud.tables import TableRows
 from functions.drift.decide import count
 from functions.drift.perform import watched
 from functions.drift.rows import reader_of
 from functions.drift.runs import Message, stints
 from functions.drift.state import DeviceState
+from functions.drift.trigger import score_drift_on_telemetry
 from functions.loops import Loop
 from functions.telemetry import RawTelemetry, Telemetry, read, sketch_bytes
+from functions.wiring import using
+from laptop.up import claimed_stack
 from sketch.profile import Kind, Profile
 from sketch.sketch import Sketch
 from tests.fakes.cloud import FakeCloud
@@ -131,6 +140,7 @@ def main() -> None:
     """Measure, and tell."""
     parser = argparse.ArgumentParser(prog="bench.drift_messages", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--azurite", action="store_true", help="the real trigger and its state on Azurite too")
     given = parser.parse_args()
     loop = FakeCloud().settings.loops["flight-delays"]
     watch = loop.drift.model_copy(
@@ -141,7 +151,42 @@ def main() -> None:
     for name, messages in bodies().items():
         _measure(figures, name, messages, loop)
     figures.flat |= {"messages_per_second": figures.flat["row_per_s"], "ratio_to_decode": figures.flat["row_ratio"]}
+    if given.azurite:
+        through_the_trigger(figures)
     figures.tell(given.json)
+
+
+def through_the_trigger(figures: Figures) -> None:
+    """The real trigger's decode and state on Azurite: batches of 100 sketches from 1, 10 and 100 devices."""
+    rng, took = np.random.default_rng(5), dict[int, float]()
+    packed, fake = sketched(rng), FakeCloud()
+    counters = {"rows": ROWS_PER_SKETCH, "requests": 100, "failed": 0, "profile": profile().hash, "sketch": packed}
+    fake.blobs.put("models", "flight-delays/1/profile.json", profile().to_json().encode())
+    with TemporaryDirectory() as home, claimed_stack(Path(home)) as stack, services(stack):
+        os.environ.update(stack.sdk_environment())
+        fake.rows = TableRows(stack.table_url, credential(None))  # type: ignore[assignment] # the real one
+        for distinct in (1, 10, 100):
+            times = []
+            for turn in range(6):
+                batch = [_next(n, turn, distinct, counters) for n in range(100)]
+                began = time.perf_counter()
+                with using(fake):
+                    score_drift_on_telemetry(batch)
+                times.append(time.perf_counter() - began)
+            took[distinct] = min(times[1:])
+            figures.single(
+                f"azurite_{distinct}_ms", 1e3 * took[distinct], of=f"100 sketches of {distinct} devices (ms)"
+            )
+    each = (took[100] - took[1]) / 99
+    figures.single("azurite_device_ms", 1e3 * each, of="of that, a distinct device (ms)")
+
+
+def _next(place: int, turn: int, distinct: int, counters: Mapping[str, object]) -> func.EventHubEvent:
+    """A message of one of some devices, each of which counts its own."""
+    sequence = turn * (100 // distinct) + place // distinct
+    sender, data = body(place % distinct % DEVICES + DEVICES * sequence, **counters)
+    name = f"{distinct}-{place % distinct}"
+    return func.EventHubEvent(body=data, iothub_metadata={**sender, "connection-device-id": name})
 
 
 def _measure(figures: Figures, name: str, messages: Sequence[Body], loop: Loop) -> None:
