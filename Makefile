@@ -81,6 +81,9 @@ bench-scale: .venv/.ready ## 100 to 1,000,000 devices on paper: messages, units,
 bench-plan: .venv/.ready ## planning a change of 10,000 devices with 5 layers
 	@$(PY) -m bench.plan $(if $(JSON),--json $(JSON))
 
+bench-drift-window: .venv/.ready ## one window of 100,000 rows and 25 features beside six other libraries
+	@OMP_NUM_THREADS=1 $(PY) -m bench.drift_window $(if $(JSON),--json $(JSON))
+
 bench-gate: .venv/.ready ## the gate: how often it promotes a model that is no better, and one that is
 	@$(PY) -m bench.gate $(if $(JSON),--json $(JSON))
 
@@ -102,4 +105,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check check-infra format lock fuzz sim sim-exhaustive sim-mutants soak bench-burst bench-drift-messages bench-scale bench-edge bench-host bench-package bench-plan bench-gate bench-drift-quality bench-drift-real bench-loop-value setup clean
+.PHONY: help demo up test check check-infra format lock fuzz sim sim-exhaustive sim-mutants soak bench-burst bench-drift-messages bench-scale bench-edge bench-host bench-package bench-plan bench-drift-window bench-gate bench-drift-quality bench-drift-real bench-loop-value setup clean
