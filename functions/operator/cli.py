@@ -21,6 +21,7 @@ from functions.operator.drift.command import drift
 from functions.operator.picture import picture
 from functions.operator.pin import pin, unpin
 from functions.operator.plan import deploy, plan
+from functions.operator.profile import app as profiles
 from functions.operator.replay import replay
 from functions.operator.status import readable, status, why
 from functions.operator.train import train
@@ -73,6 +74,7 @@ app.command("replay")(replay)
 app.command("train")(train)
 app.command("approve")(approve)
 app.command("drift")(drift)
+app.add_typer(profiles, name="profile")
 app.command("picture")(picture)
 app.command("pin")(pin)
 app.command("unpin")(unpin)
