@@ -29,6 +29,7 @@ def group() -> None:
 def show(
     name: Annotated[str, typer.Argument(help="A profile.json, or <model>:<version> of the store.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines.")] = False,  # noqa: FBT002  # typer's flags
+    plot: Annotated[Path | None, typer.Option(help="Write a picture: a .png, .svg or .pdf file.")] = None,
 ) -> None:
     """Print what a model was trained on: features, shares, contexts, and how alike neighbouring rows are."""
     from sketch.profile import Profile  # noqa: PLC0415 # numpy: for this command alone
@@ -39,6 +40,10 @@ def show(
     except ValueError as problem:
         fix = "give the profile.json of a model folder, or train the model again"
         raise Refused(f"{name} is no profile", why=str(problem), fix=fix) from problem
+    if plot:
+        from functions.operator.drift.telling import tell_profile  # noqa: PLC0415 # pyarrow and matplotlib: for a picture
+
+        tell_profile(profile, plot)
     if as_json:
         typer.echo(json.dumps({"hash": profile.hash, **json.loads(profile.to_json())}))
     else:

@@ -28,11 +28,12 @@ def show(*arguments: str) -> Result:
 def test_a_profile_is_shown_from_a_file_and_from_the_store(tmp_path: Path) -> None:
     file = tmp_path / "profile.json"
     file.write_text(PROFILE.to_json(), encoding="utf-8")
-    shown = show(str(file))
+    shown = show(str(file), "--plot", str(tmp_path / "x.png"))
     assert shown.exit_code == 0, shown.output
     assert f"profile {PROFILE.hash}: 400 rows" in shown.stdout
     assert "A 75 %, B 25 %" in shown.stdout
     assert "24 contexts by hour" in shown.stdout
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
     here = FakeCloud()
     here.blobs.put("models", "flights/3/profile.json", PROFILE.to_json().encode())
     with using(here):

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from functions.operator.drift.compare import Comparison
 from functions.operator.drift.ranking import Distances
 from sketch.features import CELLS, CategoryFeature, Feature, NumberFeature
+from sketch.profile import Profile
 
 BEFORE, AFTER, ALARM = "#8a94a6", "#1f6feb", "#d1242f"
 _BARS = 12  # features in the ranking
 _SHOWN = 4  # features before and after
+_PROFILED = 24  # features of a profile
 _NAMES = 8  # categories of one
 _CELLS = 4  # of a grid that make one bar
 _TALL = 50.0  # Powers of ten: more would make a flat line of the threshold.
@@ -37,6 +39,30 @@ def draw(found: Comparison, path: Path, *, title: str) -> None:
         feature, cells = blocks[one.name]
         _before_after(figure.add_subplot(grid[1 + place // 2, 1 + place % 2]), feature, found.counts[cells])
     figure.savefig(path, dpi=110)
+
+
+def draw_profile(profile: Profile, path: Path) -> None:
+    """Write a picture of a profile: every feature's distribution, the first 24."""
+    mpl.use("agg")
+    shown = profile.watched[:_PROFILED]
+    rows = -(-len(shown) // 4)
+    figure = Figure(figsize=(14, 2.6 * rows + 0.6), layout="constrained", facecolor="white")
+    figure.suptitle(f"profile {profile.hash}: {profile.rows:,} rows", fontsize=11)
+    for place, (feature, _) in enumerate(shown, 1):
+        axes = figure.add_subplot(rows, 4, place)
+        before = np.array(feature.counts, np.float64) / profile.rows
+        if isinstance(feature, CategoryFeature):
+            largest = np.argsort(-before, kind="stable")[:_NAMES]
+            names = [*feature.categories, "(unseen)", "(missing)"]
+            axes.bar([_short(names[cell], 10) for cell in largest], before[largest], color=AFTER)
+            axes.tick_params(axis="x", rotation=30, labelsize=8)
+        else:
+            edges = [feature.edge(cell) for cell in range(0, CELLS + 1, _CELLS)]
+            axes.stairs(before[1 : CELLS + 1].reshape(-1, _CELLS).sum(axis=1), edges, fill=True, color=AFTER)
+        axes.set_title(_short(feature.name), fontweight="bold")
+        axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        _plain(axes)
+    figure.savefig(path, dpi=100)
 
 
 def _caption(found: Comparison) -> str:

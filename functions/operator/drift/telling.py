@@ -17,6 +17,7 @@ from functions.operator.drift.columns import Wish
 from functions.operator.drift.compare import Comparison, compare
 from functions.operator.drift.ranking import Distances
 from functions.operator.drift.source import Source, open_source
+from sketch.profile import Profile
 
 PICTURES = (".png", ".svg", ".pdf")
 EXIT_CODES = {"steady": 0, "drift": 3, "too few": 4}
@@ -35,9 +36,8 @@ def tell(
     Raises:
         Refused: The files cannot be compared, or the picture cannot be drawn.
     """
-    if plot and (plot.suffix not in PICTURES or not plot.parent.is_dir()):
-        why, fix = "its folder is not there, or it is no picture", f"give a path that ends in {', '.join(PICTURES)}"
-        raise Refused(f"the picture {plot} cannot be written", why=why, fix=fix)
+    if plot:
+        check_picture(plot)
     one, other = open_source(reference), open_source(current)
     found = compare(one, other, wish, settings=settings, progress=_progress)
     if plot:
@@ -50,12 +50,41 @@ def tell(
 
 
 def _draw(found: Comparison, path: Path, *, title: str) -> None:
-    try:
+    with _pictures():
         from functions.operator.drift.picture import draw  # noqa: PLC0415 # matplotlib: half a second, and optional
+    draw(found, path, title=title)
+
+
+def check_picture(plot: Path) -> None:
+    """Refuse a picture that could not be written, before there is work to lose.
+
+    Raises:
+        Refused: Its folder is not there, or its name has no picture's ending.
+    """
+    if plot.suffix not in PICTURES or not plot.parent.is_dir():
+        why, fix = "its folder is not there, or it is no picture", f"give a path that ends in {', '.join(PICTURES)}"
+        raise Refused(f"the picture {plot} cannot be written", why=why, fix=fix)
+
+
+def tell_profile(profile: Profile, plot: Path) -> None:
+    """Draw a profile.
+
+    Raises:
+        Refused: The picture cannot be drawn.
+    """
+    check_picture(plot)
+    with _pictures():
+        from functions.operator.drift.picture import draw_profile  # noqa: PLC0415 # see _draw
+    draw_profile(profile, plot)
+
+
+@contextmanager
+def _pictures() -> Iterator[None]:
+    try:
+        yield
     except ModuleNotFoundError as problem:
         fix = "install matplotlib, or leave --plot out"
         raise Refused("a picture cannot be drawn here", why=str(problem), fix=fix) from problem
-    draw(found, path, title=title)
 
 
 @contextmanager
