@@ -17,11 +17,11 @@ LATENCIES: Final = 16  # bucket i: requests that took less than 0.25 * 2^i ms; t
 GROUP: Final = 4  # cells of the profile's scores that are counted together here
 PARTS: Final = 8  # a version's expected scores are cut into so many parts of about equal share
 MOST_VERSIONS: Final = 3  # kept of a device, the newest
-MOST_PERIODS: Final = 72  # kept of a version; as many again of those whose outcomes are known
-# When there are more, the oldest go first of those that are not among the newest 16, nor every 4th of the newest 64,
-# every 8th of the newest 256 or 16th of the newest 512: what a rollout is compared with is what was before it, however
-# long it lasts. Every device keeps the same ones.
-KEPT: Final = ((16, 1), (64, 4), (256, 8), (512, 16))
+MOST_PERIODS: Final = 100  # kept of a version; as many again of those whose outcomes are known
+# When there are more, the oldest go first of those that are not among the newest 64, nor every 8th of the newest 256 or
+# 64th of the newest 1,024: what a rollout is compared with is what was before it, however long it lasts. Every device
+# keeps the same ones.
+KEPT: Final = ((64, 1), (256, 8), (1024, 64))
 _MOST_BYTES: Final = 1024 * 1024  # unpacked; three full versions have about 40,000
 
 

@@ -217,6 +217,7 @@ class Drift(Section):
     false_alarm_every: Annotated[int, Field(ge=100, le=10**12, description="windows")] = 100_000
     tolerance: Annotated[float, Field(ge=0, lt=1, description="change of a share that is nobody's concern")] = 0.0
     scores: bool = True
+    calm_windows: Annotated[int, Field(ge=1, description="without an alarm, and a drift is over")] = 24
     harm: Annotated[float, Field(gt=0, description="so much more loss than promised, as a share of it")] = 0.1
     tell_after: Annotated[Span, Field(description="how long a drift waits for further devices")] = timedelta(minutes=5)
 

@@ -37,12 +37,14 @@ class Books:
 
     Args:
         latencies_ms: Of each answered request, milliseconds.
+        rows: Rows that were scored.
         failed: Requests without a score.
         versions: Model versions that answered.
         outcomes: What became of outcomes that were told: joined, unknown and so on.
     """
 
     latencies_ms: list[float] = field(default_factory=list)
+    rows: int = 0
     failed: int = 0
     versions: set[str] = field(default_factory=set)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -122,6 +124,7 @@ class Clients:
         with self._lock:
             if version:
                 self.books.latencies_ms.append(latency_ms)
+                self.books.rows += rows
                 self.books.versions.add(version)
             else:
                 self.books.failed += 1

@@ -34,8 +34,8 @@ def test_messages_add_up_in_whatever_order_they_come(both: tuple[list[Period], l
 def test_another_profile_begins_anew_and_old_periods_are_forgotten() -> None:
     many = whole([Period(at, 1, 1, 0, (), (1,) + (0,) * 65) for at in range(5000)])
     assert (many.rows, len(many.periods)) == (5000, MOST_PERIODS)
-    assert [period.at for period in many.periods[-16:]] == [*range(4984, 5000)]
-    assert [period.at for period in many.periods[:16]] == [*range(4496, 4752, 16)]
+    assert [period.at for period in many.periods[-64:]] == [*range(4936, 5000)]
+    assert [period.at for period in many.periods[:12]] == [*range(4032, 4752, 64)]
     assert counted(many, "q", many.periods[0]).rows == 1
 
 

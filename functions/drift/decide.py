@@ -16,7 +16,6 @@ from functions.drift.window import Opened, Run, Sketches, Slots, cut, frontier, 
 from sketch.profile import Profile
 from sketch.sketch import Sketch
 
-CALM_WINDOWS = 24  # Without an alarm for as long, a drift is over.
 _MANY = 0.5  # Of a window's rows: compared with the whole reference, they may be drift only because of that.
 _WHOLE = 0.1  # From this share on, whole per cents say enough.
 
@@ -308,10 +307,11 @@ def _calm(state: DeviceState, finding: Finding, *, window: int, settings: DriftS
     notable = f"most notable {explain(finding)} ({strength})"
     if state.last_alarm is None:
         return state, Steady(f"window {window}: within tolerance; {notable}", finding.log_evidence)
-    if window - state.last_alarm < CALM_WINDOWS:
+    if window - state.last_alarm < settings.calm_windows:
         goes_on = f"window {window}: no new alarm in the drift of window {state.episode}; {notable}"
         return state, Steady(goes_on, finding.log_evidence)
-    over = f"window {window}: the drift of window {state.episode} is over, {CALM_WINDOWS} windows without an alarm"
+    calm = f"{settings.calm_windows} windows without an alarm"
+    over = f"window {window}: the drift of window {state.episode} is over, {calm}"
     return replace(state, episode=None, last_alarm=None), Steady(over, finding.log_evidence)
 
 

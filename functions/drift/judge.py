@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import datetime
 
 from functions.drift import records
-from functions.drift.decide import CALM_WINDOWS
 from functions.drift.episodes import Patience, Seen, decide, follow, joining
 from functions.drift.records import ENDING, EPISODES, TELLING, Device, Episode
 from functions.drift.verdict import judged, judged_again
@@ -66,7 +65,7 @@ def patience_of(loop: Loop) -> Patience:
     return Patience(
         false_alarm_every=loop.drift.false_alarm_every,
         tell_after=loop.drift.tell_after,
-        silent_after=CALM_WINDOWS * loop.drift.window_at_most + loop.drift.lateness,
+        silent_after=loop.drift.calm_windows * loop.drift.window_at_most + loop.drift.lateness,
     )
 
 

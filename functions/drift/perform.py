@@ -140,7 +140,7 @@ def _written(row: Row, stint: Stint, counted: Counted) -> Row:
         return row
     for verdict in counted.verdicts:
         told: Row = {"decision": type(verdict).__name__, "reason": verdict.reason[:1000]}
-        row = {**row, **columns(row, verdict, counted.state), **told}
+        row = {**row, **columns(row, verdict, counted.state, calm_windows=stint.loop.drift.calm_windows), **told}
     uses = used(field.from_bytes(row.get(field.COLUMN)), stint, counted)
     return {**row, field.COLUMN: field.to_bytes(field.newest(uses))}
 
@@ -199,6 +199,7 @@ def watched(loop: Loop) -> DriftSettings:
         false_alarm_every=loop.drift.false_alarm_every,
         tolerance=loop.drift.tolerance,
         scores=loop.drift.scores,
+        calm_windows=loop.drift.calm_windows,
     )
 
 

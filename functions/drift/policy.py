@@ -18,6 +18,7 @@ class DriftSettings:
         lateness: Messages of a device may come in any order within it, and be as late; nothing is judged before.
         false_alarm_every: Windows of one device, on average, until a false alarm; > 1.
         tolerance: Change of a share that is nobody's concern, in 0..1, on top of the reference's own error.
+        calm_windows: After so many without an alarm a drift is over; >= 1.
     """
 
     features: tuple[str, ...] = ()
@@ -29,8 +30,14 @@ class DriftSettings:
     lateness: timedelta = timedelta(0)
     false_alarm_every: float = 100_000
     tolerance: float = 0.0
+    calm_windows: int = 24
 
     def __post_init__(self) -> None:
         soon = min(self.window_at_most - timedelta(microseconds=1), self.lateness) < timedelta(0)
-        if soon or self.window_rows < 1 or not self.false_alarm_every > 1 or not 0 <= self.tolerance < 1:
+        if (
+            soon
+            or min(self.window_rows, self.calm_windows) < 1
+            or not self.false_alarm_every > 1
+            or not 0 <= self.tolerance < 1
+        ):
             raise ValueError(f"no detector has these settings: {self}")

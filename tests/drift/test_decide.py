@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from functions.drift.decide import CALM_WINDOWS, Decision, Drifted, Duplicate, Steady, Superseded, TooFew, decide
+from functions.drift.decide import Decision, Drifted, Duplicate, Steady, Superseded, TooFew, decide
 from functions.drift.policy import DriftSettings
 from sketch.profile import Profile
 from sketch.sketch import Sketch
@@ -106,7 +106,7 @@ def test_a_drift_that_goes_on_is_one_episode_and_its_end_is_told() -> None:
     assert not any(alarm.is_news for alarm in later)
     assert {alarm.episode for alarm in later} == {first.window}
     assert "goes on" in later[0].reason
-    after = device.windows(CALM_WINDOWS + 4)
+    after = device.windows(SMALL.calm_windows + 4)
     assert not [alarm for alarm in alarms(after) if alarm.is_news]
     assert any("is over" in decision.reason for decision in after)
     (again, *_) = alarms(device.windows(6, temp=minus(-8)))

@@ -20,7 +20,7 @@ def shown(device: Device, count: int, known: Row, **changes: object) -> Row:
     """The columns after some more windows."""
     for decision in device.windows(count, **changes):
         assert device.state
-        known = columns(known, decision, device.state)
+        known = columns(known, decision, device.state, calm_windows=24)
     return known
 
 
@@ -52,4 +52,4 @@ def test_another_version_starts_without_the_drift_of_the_one_before() -> None:
     assert seen["episode"]
     (decision,) = device.windows(1)
     assert device.state
-    assert columns({**seen, "version": "0"}, decision, device.state)["feature"] == ""
+    assert columns({**seen, "version": "0"}, decision, device.state, calm_windows=24)["feature"] == ""

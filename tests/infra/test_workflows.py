@@ -32,7 +32,14 @@ def steps(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def test_zizmor_has_nothing_to_say() -> None:
-    order = [str(Path(sys.executable).with_name("zizmor")), "--offline", "--no-progress", "--quiet", str(FOLDER)]
+    order = [
+        str(Path(sys.executable).with_name("zizmor")),
+        "--offline",
+        "--no-progress",
+        "--quiet",
+        "--color=never",
+        str(FOLDER),
+    ]
     said = subprocess.run(order, capture_output=True, text=True, check=False)
     assert (said.returncode, said.stdout.startswith("No findings to report")) == (0, True), said.stdout
 

@@ -21,6 +21,7 @@ def questions(stack: Stack) -> dict[str, object]:
     """What an operator asks, and what a broken publisher posts."""
     with httpx.Client(base_url=stack.host_url, trust_env=False, timeout=30) as client:
         why = client.get(f"/api/why/{UPLOAD}").json()
+        why_spring = client.get("/api/why/flight-delays~2").json()
         unknown = client.get("/api/why/nobody").status_code
         neighbour = blob_created(stack, "flight-delays/jfk/neighbour.parquet")
         foreign = {**blob_created(stack, "flight-delays/jfk/x.parquet"), "topic": "/subscriptions/somebody-else"}
@@ -30,7 +31,14 @@ def questions(stack: Stack) -> dict[str, object]:
         status = client.get("/api/status").json()
         invocations = client.get("/laptop/invocations").json()
     quarantined = [facts.name for facts in azure().blobs.list("quarantine", "")]
-    answers = {"why": why, "unknown": unknown, "posted": posted, "status": status, "invocations": invocations}
+    answers = {
+        "why": why,
+        "why_spring": why_spring,
+        "unknown": unknown,
+        "posted": posted,
+        "status": status,
+        "invocations": invocations,
+    }
     return {**answers, "quarantined": quarantined}
 
 
@@ -53,7 +61,9 @@ def main() -> None:
         os.environ.update(stack_environment(stack))
         with Up(stack) as up:
             figures = go_round(up, Console(), Plan())
-            file.write_text(json.dumps({**figures, **questions(stack)}), encoding="utf-8")
+            picture = Path(str(figures["picture"])).read_bytes()[:4].hex()
+            told = {**figures, **questions(stack), "picture_bytes": picture}
+            file.write_text(json.dumps(told), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -78,9 +78,26 @@ def test_a_model_of_wrong_labels_passes_the_gate_and_is_taken_back_from_the_cana
     assert back["rings"] == ["canary"]
 
 
-def test_the_drift_is_explained_by_feature_direction_and_size(told: dict[str, Any]) -> None:
-    assert told["drift"]["feature"] == "temp"
-    assert "share above" in told["drift"]["explanation"]
+def test_a_thermometer_that_tells_celsius_is_one_device_s_drift_and_trains_nothing(told: dict[str, Any]) -> None:
+    first = told["drift"][0]
+    assert (first["scope"], first["let_be"]) == ("device", True)
+    assert "temp, share below" in first["told"]
+    assert "on 1 of 3 devices (lga)" in first["told"]
+    assert "harmless: log loss" in first["told"]
+
+
+def test_spring_at_all_sites_is_told_as_one_episode_whose_harm_asks_for_a_job(told: dict[str, Any]) -> None:
+    spring = next(one for one in told["drift"] if one["scope"] == "fleet")
+    assert spring["episode"] == "flight-delays~2"
+    assert "temp, share above" in spring["told"]
+    assert "on 3 of 3 devices (all sites)" in spring["reached"]
+    assert not spring["let_be"]
+    (launch,) = [entry for entry in told["why_spring"] if entry["decision"] == "Launch"]
+    assert launch["reason"].startswith("drift on temp, share above")
+
+
+def test_what_drifted_is_drawn(told: dict[str, Any]) -> None:
+    assert told["picture_bytes"].startswith("89504e47")
 
 
 def test_a_model_registered_by_hand_is_held(told: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def test_the_sdk_finds_nothing_wrong_with_the_components(components: dict[str, A
 def test_the_pipeline_takes_and_gives_what_the_loop_counts_on(components: dict[str, Any]) -> None:
     folder, optional_folder = ("uri_folder", False), ("uri_folder", True)
     pipeline = components["pipeline"]
-    assert (pipeline.name, pipeline.version) == ("flight_delays_pipeline", "2")
+    assert (pipeline.name, pipeline.version) == ("flight_delays_pipeline", "3")
     assert {name: (value.type, bool(value.optional)) for name, value in pipeline.inputs.items()} == {
         "landing": folder, "training_set": folder, "champion": optional_folder, "schema": ("string", False)
     }  # fmt: skip
