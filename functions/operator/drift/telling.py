@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -23,6 +24,8 @@ PICTURES = (".png", ".svg", ".pdf")
 EXIT_CODES = {"steady": 0, "drift": 3, "too few": 4}
 SHAPE = 1  # Version of the printed JSON: fields may come, none goes or changes without a new number.
 _ROWS = 15  # of the printed ranking; --json has all
+_COLUMNS = ("feature", "JS", "by chance", "PSI", "KS", "moved by", "missing", "unseen", "in a row")
+_WIDE, _NARROW = 110, 6  # characters of a terminal that has room for all columns; how many a narrower one gets
 
 
 def tell(
@@ -125,7 +128,11 @@ def _as_json(found: Comparison, reference: Source, current: Source) -> dict[str,
 def _print(found: Comparison, reference: Source, current: Source) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     console.print(
-        _table(found, f"{current.path} ({found.rows:,} rows) against {reference.path} ({found.profile.rows:,})")
+        _table(
+            found,
+            f"{current.path} ({found.rows:,} rows) against {reference.path} ({found.profile.rows:,})",
+            width=console.width,
+        )
     )
     for one in found.left_out:
         console.print(f"left out {one.name}: {one.reason}", style="dim", soft_wrap=True)
@@ -162,12 +169,14 @@ def _print_alarms(found: Comparison, console: Console) -> None:
         console.print(f"  also {window.explanation} (at {window.label})", soft_wrap=True)
 
 
-def _table(found: Comparison, title: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for name in ("feature", "JS", "by chance", "PSI", "KS", "moved by", "missing", "unseen", "in a row"):
-        table.add_column(name, justify="left" if name == "feature" else "right")
+def _table(found: Comparison, title: str, *, width: int) -> Table:
+    """The ranking; a narrow terminal gets the columns that fit, --json has all."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    shown = len(_COLUMNS) if width >= _WIDE else _NARROW
+    for name in _COLUMNS[:shown]:
+        table.add_column(name, justify="left" if name == "feature" else "right", no_wrap=name != "feature")
     for one in found.features[:_ROWS]:
-        table.add_row(*_line(one), style="" if one.jensen_shannon > 2 * one.by_chance else "dim")
+        table.add_row(*_line(one)[:shown], style="" if one.jensen_shannon > 2 * one.by_chance else "dim")
     if len(found.features) > _ROWS:
         table.caption = f"and {len(found.features) - _ROWS} more: --json has all"
     return table
