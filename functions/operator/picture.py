@@ -9,8 +9,10 @@ from typing import Annotated
 import typer
 
 from functions.errors import Refused
+from functions.field import DEVICES
 from functions.journal import entries
 from functions.operator import episodes
+from functions.operator.pictures import check_picture, drawing
 from functions.ports import Row, Rows
 from functions.wiring import cloud
 
@@ -65,16 +67,12 @@ def picture(
     to: Annotated[Path, typer.Option(help="Where to write it: a .png, .svg or .pdf file.")] = Path("drift.png"),
 ) -> None:
     """Draw a loop's devices: the evidence of drift of each, what names it, and what moved from where to where."""
-    from functions.operator.drift.telling import PICTURES  # noqa: PLC0415 # numpy and more, for this command alone
-
     here = cloud()
     known = here.settings.loops.get(loop)
     if known is None:
         fix = f"name one of {', '.join(here.settings.loops)}"
         raise Refused(f"there is nothing to draw of {loop}", why="there is no such loop", fix=fix)
-    if to.suffix not in PICTURES or not to.parent.is_dir():
-        why, fix = "its folder is not there, or it is no picture", f"give a path that ends in {', '.join(PICTURES)}"
-        raise Refused(f"the picture {to} cannot be written", why=why, fix=fix)
+    check_picture(to)
     page = page_of(here.rows, loop, patience=known.drift.false_alarm_every)
     if not page.devices:
         raise Refused(
@@ -92,7 +90,7 @@ def page_of(rows: Rows, loop: str, *, patience: float) -> Page:
         loop: Its name.
         patience: Windows of one device, on average, until a false alarm.
     """
-    seen = rows.columns("devices", loop, *COLUMNS)
+    seen = rows.columns(DEVICES, loop, *COLUMNS)
     found = [_portrait(stored.key, stored.row) for stored in seen if "version" in stored.row]
     found.sort(key=lambda one: (-one.powers, one.name))
     told = episodes.shown(rows, loop, entries(rows, [loop]))
@@ -111,8 +109,6 @@ def _portrait(key: str, row: Row) -> Portrait:
 
 
 def _draw(page: Page, path: Path) -> None:
-    try:
+    with drawing():
         from functions.operator.drawing import draw  # noqa: PLC0415 # matplotlib: half a second, and optional
-    except ImportError as problem:
-        raise Refused("a picture cannot be drawn here", why=str(problem), fix="install matplotlib") from problem
     draw(page, path)

@@ -13,14 +13,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from functions.drift.policy import DriftSettings
-from functions.errors import Refused
 from functions.operator.drift.columns import Wish
 from functions.operator.drift.compare import Comparison, compare
 from functions.operator.drift.ranking import Distances
 from functions.operator.drift.source import Source, open_source
+from functions.operator.pictures import check_picture, drawing
 from sketch.profile import Profile
 
-PICTURES = (".png", ".svg", ".pdf")
 EXIT_CODES = {"steady": 0, "drift": 3, "too few": 4}
 SHAPE = 1  # Version of the printed JSON: fields may come, none goes or changes without a new number.
 _ROWS = 15  # of the printed ranking; --json has all
@@ -53,20 +52,9 @@ def tell(
 
 
 def _draw(found: Comparison, path: Path, *, title: str) -> None:
-    with _pictures():
+    with drawing():
         from functions.operator.drift.picture import draw  # noqa: PLC0415 # matplotlib: half a second, and optional
     draw(found, path, title=title)
-
-
-def check_picture(plot: Path) -> None:
-    """Refuse a picture that could not be written, before there is work to lose.
-
-    Raises:
-        Refused: Its folder is not there, or its name has no picture's ending.
-    """
-    if plot.suffix not in PICTURES or not plot.parent.is_dir():
-        why, fix = "its folder is not there, or it is no picture", f"give a path that ends in {', '.join(PICTURES)}"
-        raise Refused(f"the picture {plot} cannot be written", why=why, fix=fix)
 
 
 def tell_profile(profile: Profile, plot: Path) -> None:
@@ -76,18 +64,9 @@ def tell_profile(profile: Profile, plot: Path) -> None:
         Refused: The picture cannot be drawn.
     """
     check_picture(plot)
-    with _pictures():
+    with drawing():
         from functions.operator.drift.picture import draw_profile  # noqa: PLC0415 # see _draw
     draw_profile(profile, plot)
-
-
-@contextmanager
-def _pictures() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as problem:
-        fix = "install matplotlib, or leave --plot out"
-        raise Refused("a picture cannot be drawn here", why=str(problem), fix=fix) from problem
 
 
 @contextmanager
