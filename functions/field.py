@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-COLUMN: Final = "field"  # of a row of the table `devices`
+DEVICES: Final = "devices"  # the table
+COLUMN: Final = "field"  # of its rows
 LATENCIES: Final = 16  # bucket i: requests that took less than 0.25 * 2^i ms; the last one: everything longer
 GROUP: Final = 4  # cells of the profile's scores that are counted together here
 PARTS: Final = 8  # a version's expected scores are cut into so many parts of about equal share

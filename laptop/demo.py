@@ -21,6 +21,7 @@ from rich.console import Console
 
 from functions.errors import LoopError
 from functions.field import COLUMN
+from functions.field import DEVICES as DEVICE_ROWS
 from functions.field import from_bytes as uses
 from functions.journal import Entry, entries
 from functions.operator.cli import tell as tell_entry
@@ -163,7 +164,7 @@ class _Demo:
             base_url=self._stack.event_grid_url, verify=client_context(self._stack), trust_env=False
         )
         days = [day for stretch in plan.following for day in _days(*stretch)]
-        self._weeks = list(batched(days, plan.week, strict=True))
+        self._weeks = [week for week in batched(days, plan.week, strict=True) if week[-1] <= plan.harmful_by]
         self._served = cycle(days)  # on a slow machine the year may not be enough
         self._turns = count(1)
         self._before: tuple[str, date | None] = ("", None)
@@ -219,12 +220,12 @@ class _Demo:
             one.uploads += self._upload(week[0], week[-1])
             self._landed.append(week)
             self._let_the_cloud_follow()
-            if self._story.find("Drifted") and len(self._story.find("Resolve")) < len(self._told_or_not()):
+            if self._drift_goes_on():
                 self._look_on(SLOW_WEEK_S)
-            if week[-1] >= self._plan.harmful_by:
-                self._look_on(PATIENCE_S)
-            if self._harm_was_told() or week[-1] >= self._plan.harmful_by:
+            if self._harm_was_told():
                 break
+        else:
+            self._look_on(PATIENCE_S)
         self._story.note("What moved where, as refluent picture draws it:")
         picture(LOOP, to=self._stack.home / "drift.png")
         self._finish(one, "2", began)
@@ -342,12 +343,13 @@ class _Demo:
         self._story.read()
 
     def _rows_counted(self) -> int:
-        rows = azure().rows.find("devices", LOOP)
+        rows = azure().rows.columns(DEVICE_ROWS, LOOP, COLUMN)
         return sum(use.rows for one in rows for use in uses(one.row.get(COLUMN)).values())
 
-    def _told_or_not(self) -> list[Entry]:
-        """The episodes of drift so far; at least one, once a device has drifted."""
-        return self._story.find("Open", f"{LOOP}~") or self._story.find("Drifted")[:1]
+    def _drift_goes_on(self) -> bool:
+        """Whether an episode is open, or will be: a device drifts before there is one."""
+        begun = self._story.find("Open", f"{LOOP}~") or self._story.find("Drifted")[:1]
+        return len(self._story.find("Resolve", f"{LOOP}~")) < len(begun)
 
     def _look_on(self, seconds: float) -> None:
         """While a drift is judged, a week takes longer: else the season is over before it is told."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import log
 
-from functions.drift.fleet import SCOPES, Picture, Scope, Watched, survey
+from functions.drift.fleet import SCOPES, Picture, Watched, survey
 from functions.drift.records import ENDING, MOST_MEMBERS, OPEN, OVER, SETTLING, TELLING, Device, Episode
+from functions.events import Scope
 
 _NEPER = log(10)
 

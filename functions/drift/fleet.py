@@ -20,12 +20,11 @@ combination and applications"; Dandapanthula and Ramdas 2025, arXiv:2501.04130 (
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-type Scope = Literal["device", "site", "fleet"]
+from functions.events import Scope
 
 SCOPES: tuple[Scope, ...] = ("device", "site", "fleet")  # narrow to wide
 _NONE, _BOUNDLESS = -1e3, 1e9  # logarithms of evidence that count as nothing, and as all there can be

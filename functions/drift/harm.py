@@ -16,16 +16,14 @@ from typing import Literal, NamedTuple
 from functions import events
 from functions.drift.interval import Between, Losses, bounds, mean_of
 from functions.field import Judged
+from functions.loops import METRICS, Metric
 from sketch.calibration import Calibration, Group
 from sketch.losses import MOST_BRIER, MOST_LOG_LOSS
-
-type Metric = Literal["log_loss", "brier"]
 
 RISK = 0.1  # of either bound's being wrong; that harm is claimed, or ruled out, falsely has half of it
 FEWEST = 100  # held-out rows, or rows with outcomes, that say anything
 BEYOND = 0.05  # more of the rows may not score what no held-out row did
 MOST: dict[Metric, float] = {"log_loss": MOST_LOG_LOSS, "brier": MOST_BRIER}
-NAMES: dict[Metric, str] = {"log_loss": "log loss", "brier": "Brier score"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ def _by_outcomes(outcomes: Sequence[Judged], calibration: Calibration, metric: M
     spread = sum(group.squares for group in promised) / calibration.rows - before**2
     error = NormalDist().inv_cdf(1 - RISK / 4) * sqrt(max(spread, 0.0) / calibration.rows)
     told = (
-        f"{NAMES[metric]} {before:.3f} on {calibration.rows} held-out rows → {after:.3f} "
+        f"{METRICS[metric]} {before:.3f} on {calibration.rows} held-out rows → {after:.3f} "
         f"({now.low:.3f} to {now.high:.3f}) on {rows} rows with outcomes"
     )
     return _Found(before, after, Between(now.low - before - error, now.high - before + error), told)
@@ -120,7 +118,7 @@ def _by_scores(scores: Sequence[int], calibration: Calibration, metric: Metric) 
             noise += (now - then) ** 2 * max(known.squares / known.rows - mean**2, 0.0) / known.rows
     reach = _student(1 - RISK / 2, calibration.days) * sqrt(noise + _of_days(calibration, metric, rows))
     told = (
-        f"{NAMES[metric]} {before:.3f} on held-out rows → {after:.3f}, if scores mean what they meant, on {rows} rows"
+        f"{METRICS[metric]} {before:.3f} on held-out rows → {after:.3f}, if scores mean what they meant, on {rows} rows"
     )
     return _Found(before, after, Between(after - before - reach, after - before + reach), told)
 

@@ -11,6 +11,7 @@ from functions.drift.records import ENDING, EPISODES, TELLING, Device, Episode
 from functions.drift.verdict import judged, judged_again
 from functions.errors import LoopError
 from functions.events import DriftDetected, DriftResolved
+from functions.field import DEVICES
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import Rows
@@ -73,7 +74,7 @@ def look(rows: Rows, loop: Loop) -> Seen:
     """Episodes and devices, in this order; what is gone, and where devices are, is asked only if it matters."""
     numbers = [int(stored.key) for stored in rows.columns(EPISODES, loop.name, "over")]
     open_ones = episodes(rows, loop) if numbers else []
-    found = rows.columns(records.DEVICES, loop.name, *records.COLUMNS)
+    found = rows.columns(DEVICES, loop.name, *records.COLUMNS)
     devices = [device for stored in found if (device := Device.of(stored))]
     return Seen(open_ones, max(numbers, default=0), devices, gone={}, sites={})
 

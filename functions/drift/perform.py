@@ -28,7 +28,6 @@ from functions.wiring import Cloud
 from sketch.profile import Profile
 from sketch.sketch import Sketch
 
-DEVICES = "devices"
 log = logging.getLogger("refluent.drift")
 TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare, and each try re-reads
 WRONG_CLOCK = timedelta(days=1)  # a device's clock that is further off is worth a line in the log
@@ -109,7 +108,7 @@ def _attempt(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Books | 
 def _fold(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Books | None:
     """Count a device's messages; None if somebody else changed its row meanwhile."""
     loop, device = theirs[0].loop, theirs[0].run.device
-    stored = here.rows.get(DEVICES, loop.name, device)
+    stored = here.rows.get(field.DEVICES, loop.name, device)
     before = state = _state(stored) if stored else None
     row: Row = stored.row if stored else {}
     tally, has_news, strengths = Counter[str](), False, list[float]()
@@ -130,8 +129,8 @@ def _fold(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Books | Non
 def _keep(here: Cloud, loop: Loop, device: str, *, stored: Stored | None, row: Row) -> bool:
     """Write a device's row, unless somebody changed it meanwhile."""
     if stored is None:
-        return here.rows.insert(DEVICES, loop.name, device, row=row)
-    return here.rows.replace(DEVICES, loop.name, stored=stored, row=row)
+        return here.rows.insert(field.DEVICES, loop.name, device, row=row)
+    return here.rows.replace(field.DEVICES, loop.name, stored=stored, row=row)
 
 
 def _written(row: Row, stint: Stint, counted: Counted) -> Row:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
 
-from functions.drift.fleet import SCOPES, Scope
+from functions.drift.fleet import SCOPES
+from functions.events import Scope
 from functions.ports import Row, Stored
 
-EPISODES, DEVICES = "episodes", "devices"
+EPISODES = "episodes"
 SETTLING, TELLING, OPEN, ENDING, OVER = "settling", "telling", "open", "ending", "over"
 MOST_MEMBERS = 2_000  # As many devices are the fleet: a property of a row has room for so many names.
 COLUMNS = (

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from functions import field
 from functions.drift import harm
-from functions.drift.records import DEVICES, OPEN, TELLING, Episode
+from functions.drift.records import OPEN, TELLING, Episode
 from functions.loops import Loop
 from functions.model_folder import CONTAINER
 from functions.ports import Row
@@ -44,7 +44,7 @@ def _look(here: Cloud, loop: Loop, one: Episode) -> harm.Harm:
     scores: tuple[int, ...] = ()
     outcomes: list[field.Judged] = []
     for key in list(one.members)[:MOST_ASKED]:
-        stored = here.rows.get(DEVICES, loop.name, key)
+        stored = here.rows.get(field.DEVICES, loop.name, key)
         use = field.from_bytes(stored.row.get(field.COLUMN)).get(one.version) if stored else None
         if stored is None or use is None:
             continue

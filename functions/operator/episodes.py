@@ -5,6 +5,7 @@ from datetime import datetime
 from math import log
 
 from functions import wishes
+from functions.field import DEVICES
 from functions.journal import Entry
 from functions.ports import Rows, Stored
 
@@ -32,7 +33,13 @@ def _done(rows: Rows, loop: str, name: str, stored: Stored) -> str:
         return "waits for further devices before it is told"
     wish = wishes.of_episode(rows, loop, name)
     harm = f"harm {stored.row['harm']!s}"
-    asked = "no wish for a job yet" if wish is None else "asks for a job" if wish.row["state"] == 0 else "answered"
+    asked = (
+        "no wish for a job yet"
+        if wish is None
+        else "asks for a job"
+        if wish.row["state"] == wishes.WAITING
+        else "answered"
+    )
     return f"told {datetime.fromisoformat(str(told)):%d %B %H:%M:%S} UTC; {harm}; {asked}"
 
 
@@ -54,7 +61,7 @@ def about_episode(rows: Rows, loop: str, name: str, journal: Sequence[Entry]) ->
 
 def about_device(rows: Rows, loop: str, device: str) -> list[Entry]:
     """What a device's newest window says, with its evidence against what an alarm needs; one entry per module."""
-    named = [row for row in rows.columns("devices", loop, *COLUMNS) if row.key.partition("/")[0] == device]
+    named = [row for row in rows.columns(DEVICES, loop, *COLUMNS) if row.key.partition("/")[0] == device]
     return [_now(loop, device, stored) for stored in named if "at" in stored.row]
 
 

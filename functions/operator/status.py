@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
+from functions.field import DEVICES
 from functions.journal import Entry, chain, entries
 from functions.loops import Loop
 from functions.operator import episodes
@@ -102,7 +103,7 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         images={str(int(one.key)): _image(one) for one in rows.find("images", loop)},
         pin=pinned(rows, loop),
         drift=episodes.shown(rows, loop, journal),
-        devices={one.key: str(one.row["reason"]) for one in rows.columns("devices", loop, "reason")},
+        devices={one.key: str(one.row["reason"]) for one in rows.columns(DEVICES, loop, "reason")},
         last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in journal[-5:]],
     )
 

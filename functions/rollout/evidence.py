@@ -2,21 +2,19 @@
 
 import json
 
-from functions.field import COLUMN, Use, from_bytes
+from functions.field import COLUMN, DEVICES, Use, Uses, from_bytes
 from functions.loops import Loop
 from functions.model_folder import CONTAINER
 from functions.rollout.decide import Field
 from functions.rollout.gate import Reference, judge
 from functions.wiring import Cloud
 
-DEVICES = "devices"
-
 
 def field(here: Cloud, loop: Loop, version: str, previous: str) -> Field:
     """What a version does on the devices that have it, against those that have the last good one."""
     if not previous:
         return Field()
-    uses = {stored.key: from_bytes(stored.row.get(COLUMN)) for stored in here.rows.find(DEVICES, loop.name)}
+    uses = _uses(here, loop)
     named = sorted({one for used in uses.values() for one in used})
     if version not in named:
         return Field()
@@ -27,8 +25,13 @@ def field(here: Cloud, loop: Loop, version: str, previous: str) -> Field:
 
 def uses_of(here: Cloud, loop: Loop, version: str) -> list[Use]:
     """What every device that knows a version did with it, silently or not."""
-    rows = here.rows.find(DEVICES, loop.name)
-    return [used[version] for stored in rows if version in (used := from_bytes(stored.row.get(COLUMN)))]
+    return [used[version] for used in _uses(here, loop).values() if version in used]
+
+
+def _uses(here: Cloud, loop: Loop) -> dict[str, Uses]:
+    """What every device did; its state, up to some hundred KB, does not travel."""
+    rows = here.rows.columns(DEVICES, loop.name, COLUMN)
+    return {stored.key: from_bytes(stored.row.get(COLUMN)) for stored in rows}
 
 
 def _reference(here: Cloud, loop: Loop, version: str) -> Reference | None:

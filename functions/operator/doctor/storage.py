@@ -7,11 +7,11 @@ from email.utils import parsedate_to_datetime
 from functools import partial
 
 from functions.cloud.asking import Answer
-from functions.deadletters import DEADLETTER, letters
+from functions.deadletters import letters
 from functions.operator.doctor.finding import Finding, of_answer
 from functions.operator.doctor.patient import STORAGE, Patient
+from functions.operator.doctor.rights import READ, WRITTEN
 
-CONTAINERS = ("manifests", "models", "quarantine", "versions", "outputs", DEADLETTER)
 READ_ROLE, WRITE_ROLE = "Storage Blob Data Reader", "Storage Blob Data Contributor"
 TABLE_ROLE = "Storage Table Data Contributor"
 NOT_FOUND, UNMET = 404, 412
@@ -24,7 +24,7 @@ def blobs(patient: Patient) -> Iterator[Finding]:
     """Whether the containers are there, and whether we may read and write: each by itself, as rights are given."""
     endpoint, account = patient.settings.blob_endpoint.rstrip("/"), patient.settings.account_id
     headers, fix = {"x-ms-version": "2021-12-02"}, "check DATA_BLOB_ENDPOINT, and the account's firewall"
-    wanted = sorted({*CONTAINERS, *(loop.data.container for loop in patient.loops.values())})
+    wanted = sorted({*READ, *WRITTEN, *(loop.data.container for loop in patient.loops.values())})
     for name in wanted:
         address = f"{endpoint}/{name}?restype=container&comp=list&maxresults=1"
         answer = patient.asker.ask("GET", address, audience=STORAGE, headers=headers)
