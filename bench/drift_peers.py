@@ -32,10 +32,11 @@ class Peer:
         return edge_peers.HOME / self.name / "bin" / "python"
 
 
+# Its releases allow Python below 3.13 only, and say too little of what they need; with these they run.
+NANNYML = ("nannyml==0.13.1", "pandas==2.3.3", "numpy==2.3.5", "statsmodels", "setuptools<81")
 PEERS = (
     Peer("river", ("river==0.26.1", "numpy==2.3.5")),
-    # Its releases allow Python below 3.13 only, and say too little of what they need; with these they run.
-    Peer("nannyml", ("nannyml==0.13.1", "pandas==2.3.3", "numpy==2.3.5", "statsmodels", "setuptools<81")),
+    Peer("nannyml", NANNYML),
 )
 
 

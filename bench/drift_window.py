@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import edge_peers
+from bench.drift_peers import NANNYML
 from bench.figures import Figures
 from sketch.distance import chi_square, jensen_shannon, kolmogorov_smirnov, psi, total_variation, wasserstein
 from sketch.features import CategoryFeature, Coded, Column, NumberFeature
@@ -29,7 +30,7 @@ SCRIPT = Path(__file__).parent / "peers" / "drift_window_peer.py"
 PINS = Path(__file__).parent / "peers" / "alibi-detect.txt"  # what it asks for has no wheels for Python 3.13
 PEERS = {  # as each imports on Python 3.13, or says nothing about the versions it cannot do with
     "evidently": ("evidently==0.7.23", "pandas==2.3.3", "numpy==2.3.5"),
-    "nannyml": ("nannyml==0.13.1", "pandas==2.3.3", "numpy==2.3.5", "statsmodels", "setuptools<81"),
+    "nannyml": NANNYML,
     "frouros": ("frouros==0.9.0",),
     "alibi-detect": ("alibi-detect==0.13.0", "--only-binary", ":all:", "--override", str(PINS)),
     "whylogs": ("whylogs[viz]==1.6.4", "pandas==2.3.3", "setuptools<81"),

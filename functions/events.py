@@ -11,6 +11,8 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
 
 type Harm = Literal["harmful", "harmless", "unknown"]  # what is known of what drift does
 
+type Scope = Literal["device", "site", "fleet"]  # how far drift reaches
+
 type Trigger = Literal["data", "drift", "code", "schedule", "operator"]  # what a job was started for
 
 
@@ -165,7 +167,7 @@ class DriftDetected(Event):
     feature: str
     explanation: str
     at: AwareDatetime
-    scope: Literal["device", "site", "fleet"] = "device"
+    scope: Scope = "device"
     devices: list[str] = []
     episode: str = ""
     harm: Harm = "unknown"
@@ -183,7 +185,7 @@ class DriftResolved(Event):
     loop: str
     episode: str
     version: Version
-    scope: Literal["device", "site", "fleet"]
+    scope: Scope
     devices: int
     reason: str
     at: AwareDatetime

@@ -121,6 +121,11 @@ class Retrain(Section):
         return self
 
 
+type Metric = Literal["log_loss", "brier"]
+
+METRICS = {"log_loss": "log loss", "brier": "Brier score", "auc": "AUC"}  # as people call them
+
+
 class Limit(Section):
     """One entry of gate.never_worse: what a challenger may lose, and where it is looked for."""
 
@@ -136,7 +141,7 @@ def _several(found: object) -> object:
 class Gate(Section):
     """[gate]: what a better model is."""
 
-    metric: Literal["log_loss", "brier"] = "log_loss"
+    metric: Metric = "log_loss"
     margin: Annotated[float, Field(ge=0, description="of the metric, per row")]
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
     promote: Literal["if proven better", "unless proven worse"] = "if proven better"

@@ -13,7 +13,6 @@ from functions.ports import Row, Rows, Stored
 
 TABLE = "requests"
 WAITING, ANSWERED = 0, 1
-HARMS: tuple[Harm, ...] = ("harmful", "harmless")
 TRIES = 5  # of a compare-and-swap; words about one device's drift seldom come at once
 
 type Kind = Literal["drift", "code", "operator"]

@@ -31,7 +31,6 @@ from sketch.features import (
     count_categories,
     count_numbers,
     count_pair,
-    luck_of,
     numbers,
 )
 from sketch.order import LAGS, SERIES, autocorrelation, series_of, stretches_of, sums_of
@@ -137,11 +136,13 @@ def draft(
     """
     answers = numbers(scores)
     _check(columns, kinds, rows=len(answers))
-    features = [
-        count_categories(name, columns[name]) if kind == "category" else count_numbers(name, columns[name])
-        for name, kind in kinds.items()
-    ]
-    lucky = [luck_of(columns[name]) if kind == "category" else () for name, kind in kinds.items()]
+    features, lucky = list[Feature](), list[Sequence[Luck]]()
+    for name, kind in kinds.items():
+        feature, luck = (
+            count_categories(name, columns[name]) if kind == "category" else (count_numbers(name, columns[name]), ())
+        )
+        features.append(feature)
+        lucky.append(luck)
     bare = Blocks(
         rows=len(answers),
         features=tuple(features),

@@ -324,16 +324,6 @@ def _grid(values: NDArray[np.float64]) -> tuple[float, float]:
     return first - _OFFSET * width, width
 
 
-def count_categories(name: str, values: Column) -> CategoryFeature:
-    """Choose the categories to keep from a reference column, and count the column by them."""
-    column = names_of(values)
-    ranked, missing = _ranked(column)
-    kept = ranked[:MOST_CATEGORIES]
-    counts = [-count for count, _ in kept]
-    unseen = len(column) - missing - sum(counts)
-    return CategoryFeature(name, tuple(category for _, category in kept), (*counts, unseen, missing))
-
-
 @dataclass(frozen=True, slots=True)
 class Luck:
     """What the names on the better side of a border owe to having been chosen by their own rows.
@@ -349,10 +339,22 @@ class Luck:
     border: int
 
 
-def luck_of(values: Column) -> tuple[Luck, Luck]:
-    """Luck at the border of the names told apart, and of those kept."""
-    ranked, _ = _ranked(names_of(values))
+def count_categories(name: str, values: Column) -> tuple[CategoryFeature, tuple[Luck, Luck]]:
+    """Choose the categories to keep from a reference column, and count the column by them.
 
+    Returns:
+        The feature; the luck at the border of the names told apart, and of those kept.
+    """
+    column = names_of(values)
+    ranked, missing = _ranked(column)
+    kept = ranked[:MOST_CATEGORIES]
+    counts = [-count for count, _ in kept]
+    unseen = len(column) - missing - sum(counts)
+    feature = CategoryFeature(name, tuple(category for _, category in kept), (*counts, unseen, missing))
+    return feature, _luck(ranked)
+
+
+def _luck(ranked: Sequence[tuple[int, str]]) -> tuple[Luck, Luck]:
     def at(border: int) -> Luck:
         weakest = ranked[border] if len(ranked) > border else (0, "")
         rows = -sum(count for count, name in ranked[:border] if (count + 1, name) >= weakest)

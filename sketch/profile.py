@@ -48,31 +48,10 @@ class Profile(Blocks):
             ValueError: No row, no feature, a column that is absent, of another length or not of its kind, a pair that
                 is none, a context of broken numbers.
         """
-        draft = Profile.draft(columns, kinds=kinds, scores=scores, pairs=pairs, contexts=contexts)
-        return Profile.finished(draft, draft.tally(columns, scores, sequences=sequences))
+        drafted = draft(columns, kinds=kinds, scores=scores, pairs=pairs, contexts=contexts)
+        return Profile.finished(drafted, drafted.tally(columns, scores, sequences=sequences))
 
-    @staticmethod
-    def draft(
-        columns: Mapping[str, Column],
-        *,
-        kinds: Mapping[str, Kind],
-        scores: Column,
-        pairs: Sequence[Pair] = (),
-        contexts: Sequence[str] = (),
-    ) -> Draft:
-        """Choose grids, edges, categories and contexts from a sample of the rows; tallies of all of them do the rest.
-
-        Args:
-            columns: As in `build`.
-            kinds: As in `build`.
-            scores: As in `build`.
-            pairs: As in `build`.
-            contexts: As in `build`.
-
-        Raises:
-            ValueError: As `build`.
-        """
-        return draft(columns, kinds=kinds, scores=scores, pairs=pairs, contexts=contexts)
+    draft = staticmethod(draft)
 
     @staticmethod
     def finished(draft: Draft, counted: Tally) -> "Profile":

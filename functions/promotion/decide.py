@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from math import isinf
 
-from functions.loops import Gate
+from functions.loops import METRICS, Gate
 from functions.ports import JobOutcome
 from functions.promotion.interval import LEAST_DAYS, Day, Gain, gain
-from functions.promotion.limits import NAMES, broken
+from functions.promotion.limits import broken
 from functions.promotion.report import Report, Score
 
 
@@ -78,7 +78,7 @@ def _named(version: str) -> str:
 
 def _against_baseline(report: Report, gate: Gate) -> Decision:
     guess, found = report.baseline.value(gate.metric), report.challenger.value(gate.metric)
-    name = NAMES[gate.metric]
+    name = METRICS[gate.metric]
     if guess is None or found is None:
         return Reject(f"the report has no {name} of the model and of a constant guess")
     reason = f"{name} {found:.4f} against {guess:.4f} for a constant guess"
@@ -127,10 +127,10 @@ def _paired(challenger: Score, champion: Score, metric: str) -> list[Day] | str:
         return "the report scores the models on different rows"
     losses = [(day, part.rows, theirs[day].value(metric), part.value(metric)) for day, part in mine.items()]
     days = [Day(day, rows, old - new) for day, rows, old, new in losses if old is not None and new is not None]
-    return days if len(days) == len(losses) else f"the report has no {NAMES[metric]} of both models by day"
+    return days if len(days) == len(losses) else f"the report has no {METRICS[metric]} of both models by day"
 
 
 def _said(found: Gain, gate: Gate) -> str:
     way = "lower" if found.mean > 0 else "higher"
-    mean = f"{NAMES[gate.metric]} {abs(found.mean):.4f} {way} than the champion's over {found.days} held-out days"
+    mean = f"{METRICS[gate.metric]} {abs(found.mean):.4f} {way} than the champion's over {found.days} held-out days"
     return f"{mean}, too few for a bound with {gate.confidence:.0%} confidence" if isinf(found.lower) else mean

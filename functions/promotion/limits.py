@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping
 
-from functions.loops import Gate, Limit
+from functions.loops import METRICS, Gate, Limit
 from functions.promotion.report import Score, Scored
-
-NAMES = {"log_loss": "log loss", "brier": "Brier score", "auc": "AUC"}
 
 
 def broken(gate: Gate, challenger: Score, champion: Score) -> list[str]:
@@ -15,7 +13,7 @@ def broken(gate: Gate, challenger: Score, champion: Score) -> list[str]:
 
 
 def _worse(limit: Limit, challenger: Score, champion: Score) -> list[str]:
-    name = NAMES[limit.metric]
+    name = METRICS[limit.metric]
     mine, theirs = _groups(limit, challenger), _groups(limit, champion)
     if not mine or mine.keys() != theirs.keys():
         return [f"the report has no {name} of both models by {limit.by}"]

@@ -12,13 +12,12 @@ from math import floor, isfinite, log2
 from statistics import fmean
 
 from functions.field import GROUP, LATENCIES, PARTS, Period, Use, Uses, cuts, grouped, merge
-from functions.loops import Rollout
+from functions.loops import METRICS, Metric, Rollout
 from functions.rollout.compare import Between, bounds
 from functions.rollout.decide import Field
-from functions.rollout.losses import Metric, compare
+from functions.rollout.losses import compare
 
 FAMILIES = 5  # that share the risk: scores, scores against the hold-out, failures, latency, loss
-NAMES: dict[Metric, str] = {"log_loss": "log loss", "brier": "Brier score"}
 SLOWER = 0.25  # more of the requests may not be as slow as the loop file says
 FEWEST = 20  # rows or requests of a period that say anything
 
@@ -261,7 +260,7 @@ def _of_loss(uses: Mapping[str, Uses], groups: Groups, new: str, limits: Rollout
         may_grow=limits.loss_may_grow,
     )
     if costs:
-        name = f"{NAMES[metric]} of {costs.rows} rows with outcomes"
+        name = f"{METRICS[metric]} of {costs.rows} rows with outcomes"
         yield _Test(name, costs.now, costs.control, costs.seen, costs.sure, costs.limit, ".3f")
 
 

@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from statistics import fmean
-from typing import Literal
 
 from functions.field import Judged, Use, together
+from functions.loops import Metric
 from functions.rollout.compare import Between, bounds
 
-type Metric = Literal["log_loss", "brier"]
 type Pair = tuple[Judged, Judged]
 
 FEWEST = 20  # rows with outcomes, of a period and a side, that say anything

@@ -84,13 +84,18 @@ class Town(FakeCloud):
         return Episode.of(stored)
 
 
-@pytest.fixture
-def town() -> Town:
+def calm_town() -> Town:
+    """Six devices at three sites, none of which drifts."""
     made = Town()
     made.fleet.at = dict(SITES)
     for device in SITES:
         made.put(device)
     return made
+
+
+@pytest.fixture
+def town() -> Town:
+    return calm_town()
 
 
 def test_a_calm_fleet_costs_no_question_to_the_hub_and_no_episode(town: Town) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from functions.drift.harm import Harm, Metric, judge
+from functions.drift.harm import Harm, judge
 from functions.field import Judged
+from functions.loops import Metric
 from sketch.calibration import GROUPS, Calibration
 from sketch.features import cells_of_numbers, count_numbers
 from sketch.losses import brier, log_loss

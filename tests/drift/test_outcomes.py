@@ -8,8 +8,7 @@ import pytest
 
 from functions.drift.trigger import score_drift_on_telemetry
 from functions.field import COLUMN, Uses, from_bytes, period_of
-from functions.wiring import using
-from tests.drift.test_trigger import OTHER_PROFILE, PROFILE, quarantined, routed, sketch_of, told
+from tests.drift.test_trigger import OTHER_PROFILE, quarantined, routed, sketch_of, told, with_two_models
 from tests.fakes.cloud import FakeCloud
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -18,10 +17,7 @@ NOTHING = sketch_of(0)
 
 @pytest.fixture
 def here() -> Iterator[FakeCloud]:
-    with using(FakeCloud()) as cloud:
-        assert isinstance(cloud, FakeCloud)
-        for version, profile in (("1", PROFILE), ("2", OTHER_PROFILE)):
-            cloud.blobs.put("models", f"flight-delays/{version}/profile.json", profile.to_json().encode())
+    with with_two_models() as cloud:
         yield cloud
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import azure.functions as func
@@ -72,12 +73,19 @@ def by_event_grid(body: object, **changes: object) -> func.EventGridEvent:
     return message(kind, data, subject="devices/lga", topic=topic)
 
 
-@pytest.fixture
-def here() -> Iterator[FakeCloud]:
+@contextmanager
+def with_two_models() -> Iterator[FakeCloud]:
+    """A cloud that knows the profiles of two versions."""
     with using(FakeCloud()) as cloud:
         assert isinstance(cloud, FakeCloud)
         for version, profile in (("1", PROFILE), ("2", OTHER_PROFILE)):
             cloud.blobs.put("models", f"flight-delays/{version}/profile.json", profile.to_json().encode())
+        yield cloud
+
+
+@pytest.fixture
+def here() -> Iterator[FakeCloud]:
+    with with_two_models() as cloud:
         yield cloud
 
 

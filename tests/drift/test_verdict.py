@@ -7,7 +7,7 @@ from functions import field
 from functions.events import DriftDetected
 from functions.retraining.trigger import request_retraining_on_drift
 from functions.wiring import using
-from tests.drift.test_episodes import LOOP, NOON, SITES, Town
+from tests.drift.test_episodes import LOOP, NOON, SITES, Town, calm_town
 from tests.drift.test_harm import PROMISE, counted, drawn, outcome
 from tests.drift.test_trigger import PROFILE
 from tests.messages import message
@@ -16,10 +16,7 @@ from tests.messages import message
 @pytest.fixture
 def town() -> Town:
     """A fleet whose model came with what its answers cost on held-out rows."""
-    made = Town()
-    made.fleet.at = dict(SITES)
-    for device in SITES:
-        made.put(device)
+    made = calm_town()
     made.blobs.put("models", f"{LOOP}/1/profile.json", PROFILE.calibrated(PROMISE).to_json().encode())
     return made
 

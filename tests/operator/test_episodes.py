@@ -8,17 +8,13 @@ from functions.journal import Entry, record
 from functions.operator.status import status, why
 from functions.retraining.trigger import request_retraining_on_drift, retrain_on_timer
 from functions.wiring import using
-from tests.drift.test_episodes import LOOP, SITES, Town
+from tests.drift.test_episodes import LOOP, SITES, Town, calm_town
 from tests.messages import message
 
 
 @pytest.fixture
 def town() -> Town:
-    made = Town()
-    made.fleet.at = dict(SITES)
-    for device in SITES:
-        made.put(device)
-    return made
+    return calm_town()
 
 
 def publish(town: Town) -> None:
