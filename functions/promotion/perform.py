@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from functions.errors import Poison, Transient
+from functions.errors import Poison
 from functions.events import ModelRejected
-from functions.jobs import JOBS, REGISTERED, champion
+from functions.jobs import JOBS, REGISTERED, champion, rewritten
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import JobOutcome, Row, Stored
@@ -86,13 +86,8 @@ def _claim(decision: Verdict, here: Cloud, loop: Loop, seen: Look) -> tuple[Verd
     noted = VERDICTS.get(str(row.get("verdict", "")))
     if noted is not None and (seen.report is not None or noted is not Register):
         return noted(str(row["because"])), seen
-    wanted: Row = {**row, "verdict": type(decision).__name__, "because": decision.reason[:30_000]}
-    if here.rows.replace(JOBS, loop.name, stored=seen.job, row=wanted):
-        job = here.rows.get(JOBS, loop.name, seen.job.key)
-        if job is not None and job.row == wanted:
-            return decision, replace(seen, job=job)
-    why, fix = "its row changed meanwhile", "the next try sees what it came to"
-    raise Transient(f"{seen.job.key} is judged by another instance too", why=why, fix=fix)
+    noting: Row = {"verdict": type(decision).__name__, "because": decision.reason[:30_000]}
+    return decision, replace(seen, job=rewritten(here.rows, loop, seen.job, noting))
 
 
 def _carry_out(verdict: Verdict, here: Cloud, loop: Loop, *, seen: Look, now: datetime) -> None:

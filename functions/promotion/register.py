@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 from functions.errors import Transient
-from functions.jobs import JOBS
+from functions.jobs import rewritten
 from functions.loops import Loop
 from functions.model_folder import CONTAINER, FILES, JUDGED, LISTING, SIGNATURE, listing, profile_hash, signature
 from functions.ports import Blobs, JobOutcome, ModelVersion, Signer, Stored
@@ -36,16 +36,16 @@ def register(here: Cloud, loop: Loop, job: Stored, *, outcome: JobOutcome, repor
         return noted
     version = noted if noted and there is None else _next(here, loop, above=int(noted or 0))
     files = _files(here.blobs, outcome.outputs["model"])
+    # The number is written down before anything carries it: who loses the job's row leaves no files under a number that
+    # nobody registers, and the registration's event finds a job that says it made this version.
+    job = rewritten(here.rows, loop, job, {"version": version})
     contents = _signed(here.signer, loop, version, files=files)
     while not _store(here.blobs, contents, folder := f"{loop.name}/{version}"):
         version = str(int(version) + 1)  # another job left its files there and never came to register them
+        job = rewritten(here.rows, loop, job, {"version": version})
         contents = _signed(here.signer, loop, version, files=files)
     facts = _lineage(loop, job, outcome=outcome, report=report, contents=contents)
     model = ModelVersion(loop.name, version, folder, {**facts, "verdict": verdict[:VERDICT_LIMIT]})
-    # Written down first, so that the registration's event finds a job that says it made this version
-    if not here.rows.replace(JOBS, loop.name, stored=job, row={**job.row, "version": version}):
-        why, fix = "its row changed meanwhile", "the next try sees what it came to"
-        raise Transient(f"{job.key} is judged by another instance too", why=why, fix=fix)
     if not here.registry.register(model):
         why = "somebody registered that version in the meantime"
         raise Transient(f"{loop.name}:{version} is taken", why=why, fix="the next try takes the next number")

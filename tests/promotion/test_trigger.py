@@ -6,9 +6,11 @@ from hashlib import sha256
 import numpy as np
 import pytest
 
+from functions.errors import Transient
 from functions.journal import entries
 from functions.model_folder import FILES, missing_of
 from functions.ports import JobOrder, JobOutcome, ModelVersion, Row
+from functions.promotion.register import register
 from functions.promotion.trigger import judge_on_run_ended
 from functions.wiring import using
 from sketch.profile import Profile
@@ -160,6 +162,19 @@ def test_a_crash_after_the_registration_finds_its_own_version_again(here: FakeCl
     here.rows.change("jobs", "flight-delays", keys=[JOB], values={"state": "started"})
     judge_on_run_ended(run_completed(JOB))
     assert list(here.registry.models) == [("flight-delays", "1")]
+
+
+def test_an_instance_that_came_too_late_leaves_no_files_under_a_number_that_the_next_job_would_step_over(
+    here: FakeCloud,
+) -> None:
+    complete(here)
+    loop = here.settings.loops["flight-delays"]
+    (seen_before,) = here.rows.find("jobs", "flight-delays")
+    judge_on_run_ended(run_completed(JOB))  # another instance was faster
+    outcome = here.trainer.outcome(JOB)
+    with pytest.raises(Transient, match="judged by another instance"):
+        register(here, loop, seen_before, outcome=outcome, report=None, verdict="better")
+    assert {name.split("/")[1] for container, name in here.blobs.blobs if container == "models"} == {"1"}
 
 
 def test_a_version_somebody_registered_by_hand_is_stepped_over(here: FakeCloud) -> None:

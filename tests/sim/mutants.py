@@ -232,8 +232,8 @@ MUTANTS = (
     Mutant(
         "two instances may judge differently",
         promotion._claim,
-        "    if here.rows.replace(JOBS, loop.name, stored=seen.job, row=wanted):",
-        "    return decision, seen\n    if here.rows.replace(JOBS, loop.name, stored=seen.job, row=wanted):",
+        "    return decision, replace(seen, job=rewritten(here.rows, loop, seen.job, noting))",
+        "    return decision, seen",
         seed=18,
     ),
     Mutant(
@@ -254,10 +254,10 @@ MUTANTS = (
         seed=1,
     ),
     Mutant(
-        "a version is noted after it is registered",
+        "a version is registered and never noted",
         register.register,
-        "    if not here.rows.replace(JOBS",
-        "    here.registry.register(model)\n    if not here.rows.replace(JOBS",
+        '    job = rewritten(here.rows, loop, job, {"version": version})\n    contents',
+        "    contents",
         seed="verdicts",
     ),
     Mutant(
