@@ -56,17 +56,17 @@ class Plan:
         following: First and last day of each stretch of what is served, and lands week by week, until a drift does
             harm.
         week: Days that land together.
-        harmful_by: The week by whose end the drift of spring has done harm; nothing later is served before it is told.
+        harmful_by: The last day that is served before the harm of spring's drift is told, or a job answers it untold.
         celsius: The airport whose thermometer tells degrees Celsius, and the first and last day on which it does.
     """
 
     first: tuple[date, date] = (date(2013, 1, 1), date(2013, 1, 28))
     following: tuple[tuple[date, date], ...] = (
-        (date(2013, 1, 29), date(2013, 3, 11)),
+        (date(2013, 1, 29), date(2013, 3, 18)),
         (date(2013, 4, 9), date(2013, 12, 30)),  # it is spring, and storms delay flights
     )
     week: int = 7
-    harmful_by: date = date(2013, 4, 29)
+    harmful_by: date = date(2013, 5, 6)
     celsius: tuple[str, date, date] = ("lga", date(2013, 2, 5), date(2013, 2, 18))
 
 
@@ -222,7 +222,7 @@ class _Demo:
             self._let_the_cloud_follow()
             if self._drift_goes_on():
                 self._look_on(SLOW_WEEK_S)
-            if self._harm_was_told():
+            if self._drift_was_answered():
                 break
         else:
             self._look_on(PATIENCE_S)
@@ -354,13 +354,14 @@ class _Demo:
     def _look_on(self, seconds: float) -> None:
         """While a drift is judged, a week takes longer: else the season is over before it is told."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._harm_was_told():
+        while time.monotonic() < until and not self._drift_was_answered():
             time.sleep(0.1)
             self._story.read()
 
-    def _harm_was_told(self) -> bool:
+    def _drift_was_answered(self) -> bool:
+        """Whether its harm was told, for which a job is about to start, or one started because nobody could tell."""
         told = [*self._story.find("Tell", f"{LOOP}~"), *self._story.find("Judge", f"{LOOP}~")]
-        return any("harmful: " in entry.reason for entry in told)
+        return any("harmful: " in entry.reason for entry in told) or bool(self._story.find("Launch", f"{LOOP}#2"))
 
     def _drift(self) -> list[dict[str, object]]:
         """The episodes of drift that were told of."""
