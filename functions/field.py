@@ -81,6 +81,7 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
         shadow_moved: Sum over these rows of the distance between the two scores.
         shadow_flipped: Rows whose scores lay on different sides of a half.
         judged: The newest periods with outcomes, oldest first; these come late, so there are none for the last ones.
+        alarmed_at: Number of the newest period with an alarm of drift under this version; None for none.
     """
 
     profile: str
@@ -92,6 +93,12 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
     shadow_moved: float = 0.0
     shadow_flipped: int = 0
     judged: tuple[Judged, ...] = ()
+    alarmed_at: int | None = None
+
+    @property
+    def drifted_at(self) -> int | None:
+        """Number of the newest period in which something was adrift under this version; None for none."""
+        return self.periods[-1].at if self.drift and self.periods else self.alarmed_at
 
 
 type Uses = Mapping[str, Use]  # version -> its use on a device
@@ -160,6 +167,19 @@ def judged(use: Use | None, outcomes: Iterable[Judged]) -> Use:
     return msgspec.structs.replace(before, judged=_kept(known))
 
 
+def drifted(use: Use, alarms: Sequence[str], *, goes_on: bool, at: int) -> Use:
+    """A version's use with what one more message tells of drift.
+
+    Args:
+        use: What is known.
+        alarms: What the alarms it made say, oldest first.
+        goes_on: Whether there is a drift after it.
+        at: Number of its period.
+    """
+    newest = max(use.alarmed_at or at, at) if alarms else use.alarmed_at
+    return msgspec.structs.replace(use, drift=[use.drift, *alarms][-1] if goes_on else "", alarmed_at=newest)
+
+
 def together(outcomes: Iterable[Judged]) -> tuple[Judged, ...]:
     """Outcomes of several messages or devices, one entry a period, in order of time."""
     found: dict[int, list[Judged]] = {}
@@ -219,7 +239,7 @@ def _added(outcomes: Sequence[Judged]) -> Judged:
 
 
 def _fresh(profile: str) -> dict[str, Any]:
-    return {"profile": profile, "rows": 0, "requests": 0, "periods": (), "drift": ""}
+    return {"profile": profile, "rows": 0, "requests": 0, "periods": (), "drift": "", "alarmed_at": None}
 
 
 def _sum(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """What is kept of a version on a device: periods that add up, in any order, and no more of them than fit a row."""
 
+import zlib
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -57,6 +58,13 @@ def test_three_full_versions_fit_one_property_of_a_table_row() -> None:
 def test_a_row_of_another_release_has_no_evidence_and_no_error() -> None:
     assert from_bytes(None) == from_bytes(b"x") == from_bytes(to_bytes({})[:-3]) == {}
     assert from_bytes(msgspec.msgpack.encode({"1": 2})) == {}
+
+
+def test_a_drift_that_an_earlier_release_wrote_down_is_of_the_last_period_told_of() -> None:
+    use = whole([Period(at, 1, 1, 0, (), ()) for at in (3, 5)])
+    old = msgspec.msgpack.encode({"1": msgspec.structs.astuple(msgspec.structs.replace(use, drift="temp rose"))[:-1]})
+    assert from_bytes(zlib.compress(old))["1"].drifted_at == 5
+    assert use.drifted_at is None
 
 
 def test_cells_are_grouped_without_losing_a_row_but_the_missing_ones() -> None:

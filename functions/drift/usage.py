@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from itertools import chain
 
-import msgspec
 import numpy as np
 
 from functions import field
@@ -35,9 +34,10 @@ def used(uses: field.Uses, stint: Stint, counted: Counted) -> field.Uses:
     if use is None or not counted.counted.any():
         return uses
     alarms = [verdict.explanation for verdict in counted.verdicts if isinstance(verdict, Drifted)]
-    drift = (alarms or [use.drift])[-1] if counted.state.episode else ""
+    newest = int(periods[counted.counted].max())
+    use = field.drifted(use, alarms, goes_on=counted.state.episode is not None, at=newest)
     messages = [told[place] for place in np.flatnonzero(counted.counted).tolist()]
-    uses = _shadows({**uses, run.version: msgspec.structs.replace(use, drift=drift)}, messages, version=run.version)
+    uses = _shadows({**uses, run.version: use}, messages, version=run.version)
     return learnt(uses, chain.from_iterable(one.outcomes for one in messages), stint.loop.rollout.compare_every)
 
 

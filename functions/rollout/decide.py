@@ -139,7 +139,7 @@ class Field:
         requests: Requests they answered or refused with it.
         outcomes: Rows they scored with it whose outcomes are known.
         harm: What is proven against it, with its numbers; "" for nothing.
-        suspect: What looks like more than is allowed, and may still be chance; "" for nothing.
+        suspect: What speaks against it without being proof, in words that stay while it stays; "" for nothing.
         found: The same numbers where nothing is proven; "" where there is nothing to compare with.
     """
 
@@ -164,6 +164,7 @@ class Situation:
         previous: The version a rollback goes back to; "" for none.
         field: What it does on the devices.
         approved: Whether a person let it go on from this ring.
+        vouched: Whether a person did so since it reached this ring, and so could see what it does here.
         pin: The operator's pin.
         hours: UTC hours in which another ring may be reached, such as "22-4"; "" for any.
     """
@@ -175,6 +176,7 @@ class Situation:
     previous: str = ""
     field: Field = Field()
     approved: bool = False
+    vouched: bool = False
     pin: Pin | None = None
     hours: str = ""
 
@@ -281,8 +283,8 @@ def _onward(rings: Sequence[Ring], at: Situation, progress: Progress, *, now: da
     if shown:
         return Hold(f"{reason}; {shown}")
     last = at.ring + 1 == len(rings)
-    if at.field.suspect and not last:
-        return Hold(f"{reason}; {at.field.suspect} differ by more than is allowed, and it may still be chance")
+    if at.field.suspect and not last and not at.vouched:
+        return Hold(f"{reason}; {at.field.suspect}; goes on once that is gone, or with refluent approve")
     if here.approval and not last and not at.approved:
         return Hold(f"{reason}; {rings[at.ring + 1].name} waits for refluent approve")
     if not last and not _open(at.hours, now):

@@ -15,6 +15,7 @@ from functions.field import GROUP, LATENCIES, PARTS, Period, Use, Uses, cuts, gr
 from functions.loops import METRICS, Metric, Rollout
 from functions.rollout.compare import Between, bounds
 from functions.rollout.decide import Field
+from functions.rollout.drifting import unexplained
 from functions.rollout.losses import compare
 
 FAMILIES = 5  # that share the risk: scores, scores against the hold-out, failures, latency, loss
@@ -86,6 +87,7 @@ class _Test:
         sure: So much of it surely is.
         limit: So much of it is allowed.
         spelled: Format of these numbers.
+        among: What was compared, where that is not the rows of all periods.
     """
 
     name: str
@@ -95,6 +97,7 @@ class _Test:
     sure: float
     limit: float
     spelled: str = ".1%"
+    among: str = ""
 
     @property
     def is_harm(self) -> bool:
@@ -103,6 +106,11 @@ class _Test:
     @property
     def is_suspect(self) -> bool:
         return self.seen > self.limit
+
+    @property
+    def suspicion(self) -> str:
+        """Without numbers: they change at every look, and each would be another line of the journal."""
+        return f"{self.name} differ by more than is allowed, and it may still be chance"
 
     @property
     def loudness(self) -> float:
@@ -139,10 +147,16 @@ def judge(
     if not groups.now:
         return found
     tests = [*_tests(groups, new, old, references, limits), *_of_loss(uses, groups, new, limits, metric)]
+    loudest = max(tests, key=lambda one: one.loudness, default=None)
     harm = [_told(one, groups) for one in sorted(tests, key=lambda one: -one.loudness) if one.is_harm]
-    told = _told(max(tests, key=lambda one: one.loudness), groups) if tests else ""
-    suspect = next((one.name for one in sorted(tests, key=lambda one: -one.seen / one.limit) if one.is_suspect), "")
-    return replace(found, harm="; ".join([*harm[:1], *_drifted(groups)]), suspect=suspect, found=told)
+    suspects = [one.suspicion for one in sorted(tests, key=lambda one: -one.seen / one.limit) if one.is_suspect]
+    drift = unexplained(uses, new, treated=groups.treated, control=groups.control)
+    return replace(
+        found,
+        harm="".join(harm[:1]),
+        suspect="; ".join(filter(None, [*suspects[:1], drift])),
+        found=_told(loudest, groups) if loudest else "",
+    )
 
 
 def _groups(uses: Mapping[str, Uses], new: str, old: str) -> Groups:
@@ -260,8 +274,8 @@ def _of_loss(uses: Mapping[str, Uses], groups: Groups, new: str, limits: Rollout
         may_grow=limits.loss_may_grow,
     )
     if costs:
-        name = f"{METRICS[metric]} of {costs.rows} rows with outcomes"
-        yield _Test(name, costs.now, costs.control, costs.seen, costs.sure, costs.limit, ".3f")
+        among = f" of {costs.rows} rows with outcomes"
+        yield _Test(METRICS[metric], costs.now, costs.control, costs.seen, costs.sure, costs.limit, ".3f", among)
 
 
 def _with(uses: Mapping[str, Uses], devices: Iterable[str], version: str) -> list[Use]:
@@ -326,22 +340,12 @@ def _usual_latency(groups: Groups) -> int:
     return next(bucket for bucket, number in enumerate(below) if 2 * number >= below[-1])
 
 
-def _drifted(groups: Groups) -> list[str]:
-    """Drift where the new version serves and nowhere else: it is not the world that changed."""
-    here = sorted((device, use.drift) for device, use in groups.treated.items() if use.drift)
-    if not here or any(use.drift for use in groups.control.values()):
-        return []
-    device, what = here[0]
-    with_it = _devices(groups.treated)
-    return [f"drift on {len(here)} of {with_it} with it and on none without: {device}: {what}"]
-
-
 def _told(test: _Test, groups: Groups) -> str:
     with_it, without = _devices(groups.treated), _devices(groups.control)
     now, control, sure, limit = (
         format(number, test.spelled) for number in (test.now, test.control, test.sure, test.limit)
     )
-    who = f"{test.name}: {now} on {with_it} with it, {control} on {without} without"
+    who = f"{test.name}{test.among}: {now} on {with_it} with it, {control} on {without} without"
     return f"{who}; {sure} at least is the version's own, {limit} is allowed" if test.is_harm else who
 
 

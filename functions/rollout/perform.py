@@ -163,6 +163,7 @@ def rolling(here: Cloud, loop: Loop, told: Standing) -> Iterator[tuple[Record, S
                     previous=one.previous,
                     field=evidence.field(here, loop, str(one.version), one.previous) if newest else Field(),
                     approved=told.is_approved(one.version, after),
+                    vouched=told.is_approved(one.version, after, since=one.since),
                     pin=told.pin,
                     hours=loop.rollout.hours,
                 ),

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 
 from functions.ports import Row, Rows, Stored
@@ -11,6 +11,7 @@ from functions.ports import Row, Rows, Stored
 ROLLOUTS, PINS, PIN = "rollouts", "pins", "pin"
 ROLLING, DONE, HELD, PAUSED, SUPERSEDED = "rolling", "done", "awaiting approval", "paused", "superseded"
 SHADOWING, FALLING, BACK = "shadowing", "rolling back", "rolled back"
+EVER = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +99,13 @@ class Standing:
         records: Every version ever admitted or held, oldest first.
         stored: The same rows as the table holds them, by version, for a compare-and-swap.
         pin: The operator's pin; None for none.
-        approved: (version, ring) that a person approved; the ring is "" for every one.
+        approved: Version -> ring that a person approved it for last ("" for every one), and when.
     """
 
     records: Sequence[Record]
     stored: Mapping[int, Stored]
     pin: Pin | None
-    approved: frozenset[tuple[int, str]]
+    approved: Mapping[int, tuple[str, datetime]]
 
     @property
     def newest(self) -> int:
@@ -120,9 +121,10 @@ class Standing:
         """What is known of one version."""
         return next((one for one in self.records if one.version == version), None)
 
-    def is_approved(self, version: int, ring: str = "") -> bool:
-        """Whether a person let a version into a ring."""
-        return bool({(version, ""), (version, ring)} & self.approved)
+    def is_approved(self, version: int, ring: str, *, since: datetime = EVER) -> bool:
+        """Whether a person let a version into a ring, since a moment."""
+        known = self.approved.get(version)
+        return known is not None and known[0] in ("", ring) and known[1] >= since
 
 
 def standing(rows: Rows, loop: str) -> Standing:
@@ -130,14 +132,14 @@ def standing(rows: Rows, loop: str) -> Standing:
     found = list(rows.find(ROLLOUTS, loop))
     orders = list(rows.find(PINS, loop))
     pins = [one.row for one in orders if one.key == PIN and one.row["version"]]
-    approvals = [one for one in orders if one.key.startswith("approve:")]
+    approvals = {one.key.removeprefix("approve:"): one.row for one in orders if one.key.startswith("approve:")}
     return Standing(
         records=[Record.of(one) for one in found],
         stored={int(one.key): one for one in found},
         pin=Pin(*(str(pins[0][name]) for name in ("version", "ring", "because"))) if pins else None,
-        approved=frozenset(
-            (int(one.key.removeprefix("approve:")), str(one.row.get("ring", "")))
-            for one in approvals
-            if one.key.removeprefix("approve:").isdigit()
-        ),
+        approved={
+            int(version): (str(row.get("ring", "")), datetime.fromisoformat(str(row.get("at", EVER))))
+            for version, row in approvals.items()
+            if version.isdigit()
+        },
     )

@@ -251,6 +251,13 @@ def test_a_device_that_is_never_free_is_a_reason_to_deliver_again(here: FakeClou
     assert here.rows.writes == writes + TRIES
 
 
+def use_of(here: FakeCloud) -> field.Use:
+    """What the device did with version 1."""
+    stored = here.rows.get("devices", "flight-delays", "lga/inference")
+    assert stored
+    return field.from_bytes(stored.row[field.COLUMN])["1"]
+
+
 def warm_windows(first: int, count: int) -> list[func.EventHubEvent]:
     """Full windows of a summer the model was not trained on."""
     sketch = sketch_of(WINDOW, warmer_by=40)
@@ -284,6 +291,19 @@ def test_a_drift_stays_in_the_row_s_columns_whatever_follows(here: FakeCloud) ->
     assert (stored.row["decision"], stored.row["feature"], stored.row["rising"]) == ("TooFew", "temp", True)
     assert stored.row["episode"]
     assert float(str(stored.row["log_peak"])) > 0
+
+
+def test_that_a_version_saw_drift_is_remembered_when_it_is_over(here: FakeCloud) -> None:
+    calm_again = here.settings.loops["flight-delays"].drift.calm_windows
+    score_drift_on_telemetry(warm_windows(0, 3))
+    alarmed = use_of(here)
+    mild = sketch_of(WINDOW)
+    score_drift_on_telemetry(
+        [routed(told(3 + n, rows=WINDOW, sketch=mild, to=f"2026-03-02T12:{n:02}:00Z")) for n in range(calm_again + 1)]
+    )
+    after = use_of(here)
+    assert (alarmed.drift[:4], after.drift) == ("temp", "")
+    assert alarmed.drifted_at == after.drifted_at == alarmed.periods[-1].at < after.periods[-1].at
 
 
 def test_an_announcement_repeated_after_a_crash_has_the_same_id(here: FakeCloud) -> None:

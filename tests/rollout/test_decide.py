@@ -135,11 +135,20 @@ def test_a_version_that_does_harm_is_rolled_back_at_once_however_few_have_it() -
 
 
 def test_a_ring_is_not_left_while_what_it_shows_looks_like_harm_and_may_be_chance() -> None:
-    looks_bad = Field(devices=3, rows=900, requests=90, suspect="scores above 0.4")
+    looks_bad = Field(devices=3, rows=900, requests=90, suspect="scores above 0.4 may still be chance")
     assert go(devices(3, 3), field=looks_bad, previous="2") == Hold(
-        "all 3 devices of canary serve it; scores above 0.4 differ by more than is allowed, and it may still be chance"
+        "all 3 devices of canary serve it; scores above 0.4 may still be chance; "
+        "goes on once that is gone, or with refluent approve"
     )
     assert isinstance(go(devices(3, 3), ring=1, field=looks_bad, previous="2"), Finish)
+
+
+def test_a_person_who_saw_what_a_ring_shows_may_let_it_go_on_unless_it_is_proven() -> None:
+    looks_bad = Field(devices=3, rows=900, requests=90, suspect="drift on 1 of 1 device with it")
+    assert isinstance(go(devices(3, 3), field=looks_bad, previous="2", vouched=True), Advance)
+    assert isinstance(go(devices(3, 3), field=looks_bad, previous="2", approved=True), Hold)
+    proven = replace(looks_bad, harm="scores moved")
+    assert isinstance(go(devices(3, 3), field=proven, previous="2", vouched=True), RollBack)
 
 
 def test_devices_that_may_not_switch_yet_are_waited_for_and_never_count_as_failed() -> None:

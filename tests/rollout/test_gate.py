@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from functions.field import drifted
 from functions.rollout.decide import Field
 from functions.rollout.gate import judge
 from sketch.features import NumberFeature
@@ -130,20 +131,83 @@ def test_a_version_whose_scores_nobody_expected_is_judged_by_the_rest() -> None:
     assert found.harm.startswith("requests refused: ")
 
 
-def drifting(*, elsewhere: str) -> Field:
-    plant = Plant(1)
-    plant.day()
-    plant.day(canaries=1)
-    plant.uses["d0"]["2"] = msgspec.structs.replace(plant.uses["d0"]["2"], drift="temp, share above 50: 12 % → 61 %")
-    plant.uses["d1"]["1"] = msgspec.structs.replace(plant.uses["d1"]["1"], drift=elsewhere)
-    return plant.look()
+SPRING = "temp, share above 50: 12 % → 61 %, since window 3"
 
 
-def test_drift_is_held_against_a_version_only_where_the_others_do_not_see_it() -> None:
-    assert drifting(elsewhere="").harm == (
-        "drift on 1 of 1 device with it and on none without: d0: temp, share above 50: 12 % → 61 %"
+def drifting(*devices: str, canaries: int = 1, sites: int = 3, days: int = 1, came_after: int = 1) -> Plant:
+    """A fleet some of whose devices, named with the version they have, are adrift at the end."""
+    plant = Plant(1, sites=sites)
+    for _ in range(came_after):
+        plant.day()
+    for _ in range(days):
+        plant.day(canaries=canaries)
+    for name in devices:
+        alarm(plant, name)
+    return plant
+
+
+def alarm(plant: Plant, name: str, *, goes_on: bool = True) -> None:
+    device, _, version = name.partition(":")
+    use = plant.uses[device][version]
+    plant.uses[device][version] = drifted(use, [SPRING], goes_on=goes_on, at=use.periods[-1].at)
+
+
+def suspected_of_drift(plant: Plant) -> bool:
+    return "drift on" in plant.look().suspect
+
+
+def test_drift_alone_is_no_harm_and_holds_a_version_where_nobody_else_sees_any() -> None:
+    found = drifting("d0:2").look()
+    assert (found.harm, found.suspect) == (
+        "",
+        "drift on 1 of 1 device with it (d0: temp, share above 50), and on hardly any without it lately",
     )
-    assert drifting(elsewhere="temp rose").harm == ""
+
+
+def test_a_spring_that_others_see_too_is_the_world_even_when_their_drift_was_called_over() -> None:
+    assert not suspected_of_drift(drifting("d0:2", "d1:1"))
+    plant = drifting(days=30)
+    alarm(plant, "d1:1", goes_on=False)
+    for _ in range(30):
+        plant.day(canaries=1)
+    alarm(plant, "d0:2")
+    assert plant.uses["d1"]["1"].drift == ""
+    assert not suspected_of_drift(plant)
+
+
+def test_what_others_saw_long_before_the_version_came_explains_nothing() -> None:
+    plant = drifting()
+    alarm(plant, "d1:1", goes_on=False)
+    for _ in range(150):
+        plant.day()
+    plant.uses["d0"].pop("2")
+    plant.day(canaries=1)
+    alarm(plant, "d0:2")
+    assert suspected_of_drift(plant)
+
+
+def test_a_sensor_that_broke_under_the_last_version_is_no_fault_of_the_new_one() -> None:
+    assert not suspected_of_drift(drifting("d0:1", "d0:2"))
+
+
+def test_one_device_of_several_with_the_version_has_something_of_its_own_and_half_of_them_have_not() -> None:
+    assert not suspected_of_drift(drifting("d0:2", canaries=3, sites=6))
+    assert "drift on 2 of 3 devices" in drifting("d0:2", "d1:2", canaries=3, sites=6).look().suspect
+
+
+def test_one_broken_sensor_among_many_without_the_version_is_not_the_world() -> None:
+    assert suspected_of_drift(drifting("d0:2", "d9:1", sites=15))
+    assert not suspected_of_drift(drifting("d0:2", "d8:1", "d9:1", sites=15))
+
+
+def test_proven_harm_is_told_by_what_is_proven_whatever_drifts() -> None:
+    plant = drifting(came_after=40, days=0)
+    for _ in range(20):
+        plant.day(canaries=1, change=inverted)
+    alarm(plant, "d0:2")
+    found = plant.look()
+    assert found.harm.startswith("scores above")
+    assert "drift" not in found.harm
 
 
 def in_season(scores: Scores) -> Scores:

@@ -140,6 +140,19 @@ def drift(plan: Plan) -> Told:
     return finish(told, 2.5 * HOUR, (0, 0.2), ("judge_drift_on_timer",), checks=checks)
 
 
+def canary_drifts(plan: Plan) -> Told:
+    """Only where the second version is tried does something drift, for hours: it is held there, and goes on then."""
+    told = _begin(1, plan, (), minutes=(10, 11))
+    told.world.scheduler.at(0.0, partial(told.workspace.have, 1, BETTER))
+    told.world.scheduler.at(3 * HOUR, partial(told.workspace.have, 2, BETTER))
+    told.world.scheduler.at(3.1 * HOUR, partial(told.field.drift, ("lga",)))
+    told.world.scheduler.at(6.2 * HOUR, partial(told.field.drift, ()))
+    told.field.visits(8 * HOUR, between=(550.0, 700.0))
+    told.world.every_timer([600, 7_800, 8_400, 9_000, *range(11_400, 28_000, 1_800)], ("advance_on_timer",))
+    checks = (invariants.fleet, invariants.held_for_drift)
+    return finish(told, 8 * HOUR, (0, 0.5, 80), ("advance_on_timer",), checks=checks)
+
+
 SCENARIOS = (
     Scenario("launch", launch, ("upload", "drift", "retrain", "count")),
     Scenario("verdicts", verdicts, ("ended", "judge")),
@@ -150,6 +163,7 @@ SCENARIOS = (
     ),
     Scenario("pinned", pinned, ("registered 2", "advance_on_timer@11", "advance_on_timer@13")),
     Scenario("drift", drift, ("told", *(f"judge_drift_on_timer@{when}" for when in (9, 15, 7109)))),
+    Scenario("canary drifts", canary_drifts, ("advance_on_timer@18",)),
     Scenario("second attempt", second_attempt, ("ended", "judge", "retrain")),
 )
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from functions.field import COLUMN, Period, counted, from_bytes, to_bytes
+from functions.field import COLUMN, Period, counted, drifted, from_bytes, to_bytes
 from functions.ports import Deployment, Progress, Row
 from functions.rollout.records import BACK, FALLING, standing
 from laptop.iot_hub.query import parse_target_condition
@@ -125,7 +125,7 @@ class Field:
             return
         layer, before = self.fleet.effective(device), device.serves
         version = version_of(layer) if layer else 0
-        if version and self._end(version) == REFUSED and version != device.serves:
+        if version and self.end_of(version) == REFUSED and version != device.serves:
             device.refused.add(version)  # and goes on with what it has: I9
             self.world.seen["device refuses"] += 1
         elif version:
@@ -189,7 +189,8 @@ class Field:
             self.world.seen["rolled back"] += 1
         device.given = version
 
-    def _end(self, version: int) -> str:
+    def end_of(self, version: int) -> str:
+        """How the job of a version ended; "" for one that no job made."""
         model = self.world.fake.registry.get(LOOP, str(version))
         return self.workspace.ends.get(model.lineage.get("job", ""), "") if model else ""
 
@@ -198,12 +199,14 @@ class Field:
         rows, key = self.world.fake.rows, f"{device.name}/inference"
         stored = rows.get("devices", LOOP, key)
         uses = dict(from_bytes(stored.row[COLUMN])) if stored else {}
-        version, failed = str(device.serves), 60 if self._end(device.serves) == HARMFUL else 0
+        version, failed = str(device.serves), 60 if self.end_of(device.serves) == HARMFUL else 0
         period = Period(int(self.world.scheduler.now // 600), 100, 100, failed, (), (0,) * 66)
-        uses[version] = counted(uses.get(version), version, period)
-        evidence = 40.0 if device.episode else 0.5
-        seen: Row = {"feature": "temp", "rising": True, "explanation": "temp, share above 3: 4 % → 9 %, since window 2"}
-        told: Row = {"episode": device.episode, "log_peak": evidence, "log_evidence": evidence, "at": self.world.time()}
+        said, episode = "temp, share above 3: 4 % → 9 %, since window 2", device.episode
+        use = counted(uses.get(version), version, period)
+        uses[version] = drifted(use, [said] if episode else [], goes_on=episode > 0, at=period.at)
+        evidence = 40.0 if episode else 0.5
+        seen: Row = {"feature": "temp", "rising": True, "explanation": said}
+        told: Row = {"episode": episode, "log_peak": evidence, "log_evidence": evidence, "at": self.world.time()}
         row: Row = {COLUMN: to_bytes(uses), "reason": "steady", "version": version, **seen, **told}
         if stored is None:
             rows.insert("devices", LOOP, key, row=row)

@@ -71,6 +71,8 @@ def fleet(world: World, _: Plant, __: Workspace, field: Field) -> None:
         need(one.state not in (ROLLING, FALLING), f"I5 version {one.version} is {one.state} for ever")
         need(one.version not in ours or one.state != HELD, f"I4 version {one.version} is ours, and waits for a person")
         jobs = world.fake.rows.find("jobs", LOOP, version=str(one.version)) if one.state == BACK else []
+        harmful = field.end_of(one.version) == HARMFUL
+        need(one.state != BACK or harmful, f"I5 version {one.version} does no harm, and fell: {one.reason}")
         need(all(job.row["state"] == BACK for job in jobs), f"I5 version {one.version} fell, and is a champion still")
     need(ours <= {one.version for one in told.records}, "I4 a model of ours was never admitted")
     newest = [one for one in told.records if one.state != HELD]
@@ -89,6 +91,14 @@ def taken_back(world: World, _: Plant, __: Workspace, field: Field) -> None:
     need(kinds.count("RolledBack") == 1, "I7 nobody was told of the rollback, or of two")
     fell = [entry for entry in entries(world.fake.rows, [LOOP]) if entry.decision == "RollBack"]
     need(len(fell) == 1, f"I7 {len(fell)} rollbacks are in the journal")
+
+
+def held_for_drift(world: World, _: Plant, __: Workspace, ___: Field) -> None:
+    """The second version was held while only its devices saw drift, and then reached everybody."""
+    told = standing(world.fake.rows, LOOP)
+    need([one.state for one in told.records] == [DONE, DONE], f"I5 versions are {[one.state for one in told.records]}")
+    held = [entry.reason for entry in entries(world.fake.rows, [LOOP]) if "drift on " in entry.reason]
+    need(held, "I5 version 2 went on while only its devices saw drift")
 
 
 def episodes(world: World, _: Plant, __: Workspace, field: Field) -> None:

@@ -17,7 +17,7 @@ from functions.retraining import job, ledger, versions
 from functions.retraining import perform as retraining
 from functions.retraining import trigger as retrain
 from functions.rollout import decide as steps
-from functions.rollout import effects, pins
+from functions.rollout import drifting, effects, gate, pins
 from functions.rollout import perform as rollout
 from tests.sim.exhaustive import SCENARIOS, single_faults
 from tests.sim.story import Told, tell
@@ -307,6 +307,20 @@ MUTANTS = (
         '        here.rows.insert(PINS, loop.name, APPLIED, row={"pin": ""})\n'
         "    changing = here.rows.get(PINS, loop.name, APPLIED)\n",
         seed="pinned",
+    ),
+    Mutant(
+        "drift alone is harm",
+        gate.judge,
+        'harm="".join(harm[:1])',
+        'harm="".join(harm[:1]) or drift',
+        seed="canary drifts",
+    ),
+    Mutant(
+        "drift of the canary alone holds nobody",
+        drifting.unexplained,
+        "if not own or",
+        "if own or",
+        seed="canary drifts",
     ),
     Mutant("harm in the field is no reason", steps.step, "if at.field.harm:", "if False:", seed="takeback"),
     Mutant(
