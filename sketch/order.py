@@ -89,13 +89,24 @@ def sums_of(
     sizes = np.diff(starts, append=len(places))
     means = np.add.reduceat(apart, starts) // np.maximum(np.add.reduceat(known.astype(np.int64), starts), 1)
     apart = np.where(known, apart - np.repeat(means, sizes), 0)
-    stretch, squares = np.repeat(np.arange(len(starts)), sizes), apart**2
-    sums = np.zeros((len(LAGS), 3), np.int64)
-    for line, lag in zip(sums, LAGS, strict=True):
-        both = known[lag:] & known[:-lag] & (stretch[lag:] == stretch[:-lag])
-        products, halves = apart[lag:] * apart[:-lag], squares[lag:] + squares[:-lag]
-        line[:] = products[both].sum(), halves[both].sum() // 2, both.sum()
-    return sums
+    # One stretch a column, so that rows a lag apart are rows of a matrix; what a short stretch lacks adds nothing.
+    matrices = np.zeros((3, STRETCH_ROWS, len(starts)))
+    inside = np.arange(STRETCH_ROWS) < sizes[:, np.newaxis]
+    for matrix, column in zip(matrices, (apart, apart**2, known), strict=True):
+        matrix.T[inside] = column
+    return np.array([_products(matrices, lag) for lag in LAGS], np.int64)
+
+
+def _products(matrices: NDArray[np.float64], lag: int) -> tuple[float, float, float]:
+    """One line of `sums_of`. Sums of whole numbers below 2**53 are exact in floating point too."""
+    apart, squares, known = matrices
+    halves = _dot(squares[lag:], known[:-lag]) + _dot(squares[:-lag], known[lag:])
+    return _dot(apart[lag:], apart[:-lag]), halves // 2, _dot(known[lag:], known[:-lag])
+
+
+def _dot(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """The sum of products, on this thread: a pool of others costs more than it saves."""
+    return float(np.einsum("ij,ij->", one, other))
 
 
 def autocorrelation(sums: Sums) -> float:

@@ -15,8 +15,11 @@ def check_picture(path: Path) -> None:
     Raises:
         Refused: Its folder is not there, or its name has no picture's ending.
     """
-    if path.suffix not in ENDINGS or not path.parent.is_dir():
-        why, fix = "its folder is not there, or it is no picture", f"give a path that ends in {', '.join(ENDINGS)}"
+    if path.suffix not in ENDINGS:
+        why, fix = "by its name it is no picture", f"give a path that ends in {', '.join(ENDINGS)}"
+        raise Refused(f"the picture {path} cannot be written", why=why, fix=fix)
+    if not path.parent.is_dir():
+        why, fix = f"there is no folder {path.parent}", "make it, or name another"
         raise Refused(f"the picture {path} cannot be written", why=why, fix=fix)
 
 

@@ -3,6 +3,8 @@
 import bz2
 import gzip
 import json
+import os
+import threading
 import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -208,6 +210,7 @@ def test_a_column_that_changed_its_type_has_gone_missing(usual: Path, tmp_path: 
     found = told(usual, parquet(tmp_path / "now.parquet", {**rows(2), "temp": ["warm"] * 4_000}))
     temp = next(one for one in found["features"] if one["name"] == "temp")
     assert (found["verdict"], temp["missing"]) == ("drift", [0.0, 1.0])
+    assert found["notes"] == ["no value of temp in now.parquet is a number: all count as missing"]
 
 
 def test_repeated_and_empty_names_ragged_lines_and_no_header_are_read_and_told(tmp_path: Path) -> None:
@@ -215,8 +218,59 @@ def test_repeated_and_empty_names_ragged_lines_and_no_header_are_read_and_told(t
     found = told(text(tmp_path / "a.csv", ragged), text(tmp_path / "b.csv", "a,a,\n" + "1,2,3\n4,5,6\n" * 60))
     assert {one["name"] for one in found["features"]} >= {"a", "a (2)", "column 3"}
     assert found["notes"] == ["1 lines of a.csv are left out: they have not 3 values"]
+    folded = text(tmp_path / "folded.csv", '"x, y","a\nb"\n' + '"1","he said\n""no"""\n' * 60)
+    assert told(folded, folded)["notes"] == []
     bare = told(text(tmp_path / "c.csv", "1,2\n" * 50), text(tmp_path / "d.csv", "1,2\n" * 50))
     assert "c.csv has no header: its columns are called column 1 to column 2" in bare["notes"]
+
+
+def test_truth_is_truth_however_a_file_spells_it(tmp_path: Path) -> None:
+    truth = np.random.default_rng(1).random(400) < 0.6
+    spelled = {
+        "flags.parquet": truth,
+        "whole.parquet": truth.astype(int),
+        "halves.parquet": pa.array([None, *map(float, truth[1:])]),
+        "text.parquet": np.where(truth, "True", "FALSE"),
+    }
+    paths = [parquet(tmp_path / name, {"late": values}) for name, values in spelled.items()]
+    for reference in (paths[0], paths[3]):
+        for current in paths:
+            assert told(reference, current)["features"][0]["jensen_shannon"] < 0.05
+    found = told(paths[0], parquet(tmp_path / "other.parquet", {"late": ["maybe"] * 400}))
+    assert (found["verdict"], found["features"][0]["unseen"]) == ("drift", [0.0, 1.0])
+
+
+def test_texts_as_newer_writers_store_them_are_texts(tmp_path: Path) -> None:
+    views = pa.table({"line": pa.array(["A", "B"] * 100, pa.string_view()), "x": range(0, 400, 2)})
+    pq.write_table(views, tmp_path / "views.parquet")
+    assert told(tmp_path / "views.parquet", tmp_path / "views.parquet")["features"][0]["kind"] == "category"
+
+
+def test_a_pipe_is_read_like_a_file(usual: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(usual.read_bytes()))
+    writer.start()
+    found = told(usual, tmp_path / "pipe")
+    writer.join()
+    assert (found["verdict"], found["current"]["rows"]) == ("steady", 4_000)
+    assert found["current"]["file"] == str(tmp_path / "pipe")
+    result = CliRunner().invoke(app, ["drift", "-", str(usual), "--json"], input=usual.read_bytes())
+    assert json.loads(result.stdout)["reference"] == {**found["reference"], "file": "-"}
+
+
+def test_rows_of_contexts_that_the_reference_has_not_are_told(usual: Path, tmp_path: Path) -> None:
+    now = {**rows(2), "line": ["D"] * 2_000 + ["A"] * 2_000}
+    found = told(usual, parquet(tmp_path / "now.parquet", now), "--context", "line")
+    assert "50 % of now.parquet's rows are of no line that usual.parquet has kept" in found["notes"][0]
+    timeless = parquet(tmp_path / "timeless.parquet", {"temp": rows(2)["temp"]})
+    assert told(usual, timeless, "--context", "hour")["notes"][0].startswith("100 % of timeless.parquet's rows")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_reference_of_hardly_a_row_says_nothing_rather_than_steady(usual: Path, tmp_path: Path, count: int) -> None:
+    result = drift(parquet(tmp_path / "tiny.parquet", rows(1, count)), usual)
+    assert result.exit_code == 4
+    assert "the reference is too small to tell anything" in result.stdout
 
 
 @pytest.mark.parametrize("count", [1, 2, 17, 40])
@@ -233,6 +287,9 @@ BROKEN: dict[str, bytes] = {
     "noise.bin": bytes(range(256)) * 20,
     "cut.csv.gz": gzip.compress(b"temp\n" + b"1\n" * 5_000)[:-20],
     "sheet.xlsx": b"PK\x03\x04" + b"\0" * 100,
+    "comment.csv": b"# by a tool\ntemp,line\n" + b"1,A\n" * 100,
+    "rows.jsonl": b'{"temp": 1}\n' * 100,
+    "page.csv": b"<html>not found</html>",
     "late.csv": b"temp\n" + b"1\n" * 200_000 + b"\xff\xfe\n",
 }
 
@@ -255,12 +312,13 @@ def test_a_file_that_is_no_table_is_refused_by_name_with_reason_and_fix(usual: P
         (("--context", "pressure"), r"no column 'pressure'"),
         (("--context", "temp"), r"'temp' is no context.*not whole"),
         (("--score", "line2"), r"no column 'line2'"),
+        (("--score", "line"), r"'line' holds no scores"),
         (("--time", "temp"), r"'temp' holds no times"),
         (("--window", "3 fortnights"), r"'3 fortnights' is no window"),
         (("--window", "0 s"), r"'0 s' is no window"),
         (("--window", "1 s"), r"too many windows"),
         (("--column", "at"), r"cannot be compared.*at: it holds times"),
-        (("--plot", "/nowhere/x.png"), r"picture /nowhere/x.png cannot be written"),
+        (("--plot", "/nowhere/x.png"), r"picture /nowhere/x.png cannot be written.*no folder /nowhere"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused(

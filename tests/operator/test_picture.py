@@ -69,7 +69,7 @@ def test_a_large_fleet_is_drawn_by_those_with_most_evidence(town: Town) -> None:
     ("arguments", "why"),
     [
         (("strangers",), "there is no such loop"),
-        ((LOOP, "--to", "/nowhere/x.png"), "its folder is not there"),
+        ((LOOP, "--to", "/nowhere/x.png"), "no folder /nowhere"),
         ((LOOP, "--to", "x.txt"), "it is no picture"),
     ],
 )

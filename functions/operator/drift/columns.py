@@ -77,7 +77,7 @@ class Columns:
         )
         for name in set(self.contexts) - values.keys():
             values[name] = _part(times, name)
-        scores = numbers_of(_array(batch, self.score)) if self.score else np.zeros(rows)
+        scores = _scores(_array(batch, self.score)) if self.score else np.zeros(rows)
         return Batch(values, scores, times)
 
 
@@ -114,6 +114,10 @@ def _taken(values: Values, places: NDArray[np.intp]) -> Values:
     if isinstance(values, Coded | np.ndarray):
         return values[places]
     return [values[place] for place in places.tolist()]
+
+
+def _scores(array: pa.Array) -> NDArray[np.float64]:
+    return numbers_of(array.dictionary_decode() if pa.types.is_dictionary(array.type) else array)
 
 
 def _array(batch: pa.RecordBatch, name: str) -> pa.Array:
@@ -154,10 +158,14 @@ def sampled(source: Source, progress: Progress) -> tuple[pa.Table, bool]:
                 kept = sum(part.num_rows for part in parts)
             told(done)
     if not kept:
-        raise Refused(
-            f"{source.path} has no rows", why="there is nothing below its header", fix="give a file with rows"
-        )
+        raise empty(source)
     return pa.Table.from_batches(parts), step == 1
+
+
+def empty(source: Source, *, why: str = "") -> Refused:
+    """A file without a row to compare, and why: what was left out, or that there is nothing."""
+    told = why or "; ".join(source.notes) or "there is nothing below its header"
+    return Refused(f"{source.path} has no rows to compare", why=told, fix="give a file with rows, and times if asked")
 
 
 def choose(reference: Source, sample: pa.Table, current: Source, wish: Wish) -> Columns:
@@ -169,6 +177,9 @@ def choose(reference: Source, sample: pa.Table, current: Source, wish: Wish) -> 
     for name in (*wish.columns, *wish.ignored, wish.score, wish.time):
         _check(name, reference, current)
     found = {name: infer(name, sample[name]) for name in sample.column_names}
+    if wish.score and np.isnan(_scores(sample[wish.score].combine_chunks())).all():
+        why, fix = "none of its values is a number", "name a column with a model's answers"
+        raise Refused(f"column {wish.score!r} holds no scores", why=why, fix=fix)
     time = _time(found, wish)
     contexts = [name for name in wish.contexts if not (name in CALENDAR and name not in found and time)]
     for name in contexts:
@@ -180,7 +191,9 @@ def choose(reference: Source, sample: pa.Table, current: Source, wish: Wish) -> 
         told = "; ".join(f"{one.name}: {one.reason}" for one in left_out[:5]) or "no column is asked for"
         why = f"of {len(found)} columns none is left ({told})"
         raise Refused(
-            f"{reference.path} and {current.path} cannot be compared", why=why, fix="name columns with --column"
+            f"{reference.path} and {current.path} cannot be compared",
+            why=why,
+            fix="give files that share a column of numbers or names; ids are compared where --column names them",
         )
     return Columns(tuple(features), tuple(wish.contexts), others, wish.score, time, tuple(left_out))
 
@@ -203,8 +216,11 @@ def _time(found: Found, wish: Wish) -> str:
             raise Refused(f"column {wish.time!r} holds no times", why=why, fix=fix)
         return wish.time
     if asked and not known:
-        why, fix = "no column of the reference holds ISO times", "give --window a number of rows, or add such a column"
-        raise Refused("windows of time need a column that tells the time", why=why, fix=fix)
+        parts = [name for name in wish.contexts if name in CALENDAR and name not in found]
+        what = f"the context {parts[0]} needs" if parts else "windows of time need"
+        why = "no column of the reference holds ISO times, such as 2013-02-18 08:00"
+        fix = "leave the context out" if parts else "give --window a number of rows"
+        raise Refused(f"{what} a column that tells the time", why=why, fix=f"{fix}, or add such a column")
     return known[0] if asked else ""
 
 

@@ -7,7 +7,7 @@ import typer
 
 
 def drift(  # noqa: PLR0917  # typer makes options of them
-    reference: Annotated[Path, typer.Argument(help="What is usual: a Parquet or CSV file.")],
+    reference: Annotated[Path, typer.Argument(help="What is usual: a Parquet or CSV file, or - for a pipe.")],
     current: Annotated[Path, typer.Argument(help="What is asked about: another one.")],
     window: Annotated[
         str, typer.Option(help="Rows, such as 500, or a span: '6 hours', '1 day', 'month'. Default: about 30 windows.")
@@ -23,7 +23,9 @@ def drift(  # noqa: PLR0917  # typer makes options of them
     tolerance: Annotated[
         float, typer.Option(min=0, max=0.99, help="Change of a share that is nobody's concern.")
     ] = 0.0,
-    false_alarm_every: Annotated[float, typer.Option(min=100, help="Windows without drift, on average.")] = 100_000,
+    false_alarm_every: Annotated[
+        float, typer.Option(min=100, max=1e12, help="Windows without drift, on average.")
+    ] = 100_000,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for machines; see docs/drift.md.")] = False,  # noqa: FBT002  # typer's flags
     plot: Annotated[Path | None, typer.Option(help="Write a picture: a .png, .svg or .pdf file.")] = None,
 ) -> None:
@@ -35,7 +37,7 @@ def drift(  # noqa: PLR0917  # typer makes options of them
     wish = Wish(
         columns=tuple(column or ()),
         ignored=tuple(ignore or ()),
-        contexts=tuple(context or ()),
+        contexts=tuple(dict.fromkeys(context or ())),
         score=score,
         time=time,
         window=window,

@@ -16,13 +16,12 @@ from functions.drift.channels import Channels, channels_of
 from functions.drift.decide import explain
 from functions.drift.detector import Evidence, score
 from functions.drift.policy import DriftSettings
-from functions.errors import Refused
-from functions.operator.drift.columns import Batch, Columns, Progress, Wish, choose, sampled
+from functions.operator.drift.columns import Batch, Columns, Progress, Wish, choose, empty, sampled
 from functions.operator.drift.kinds import LeftOut
 from functions.operator.drift.ranking import Distances, ranked
 from functions.operator.drift.source import Source
 from functions.operator.drift.windows import Window, cut, length
-from sketch.features import Column
+from sketch.features import CategoryFeature, Column, PairFeature
 from sketch.profile import Kind, Pair, Profile
 
 MOST_PAIRS = 5
@@ -30,6 +29,7 @@ _RELATED = 0.3  # A weaker correlation is not watched by itself.
 _RELATED_ROWS = 20_000
 _FEWEST_WINDOWS = 2  # The first one is what a bet is learned from.
 _LARGEST = 1e300
+_ELSEWHERE = 0.01  # Of the rows: fewer of no known context are no news.
 _SILENT = "the reference is too small to tell anything"
 
 type Verdict = Literal["drift", "steady", "too few"]
@@ -90,7 +90,8 @@ class Comparison:
         """Whether the current file has drifted from the reference, as far as the windows tell."""
         if any(window.alarm for window in self.windows):
             return "drift"
-        return "too few" if len(self.windows) < _FEWEST_WINDOWS else "steady"
+        told = [window for window in self.windows if window.feature]
+        return "too few" if len(told) < _FEWEST_WINDOWS else "steady"
 
     @property
     def first(self) -> Judged | None:
@@ -122,10 +123,7 @@ def compare(
     for part, judged in _judged(cut(_read(current, columns, progress), profile, wanted), channels, settings):
         counts, rows, windows = counts + part.counts, rows + part.rows, [*windows, judged]
     if not rows:
-        why = "no row lies in a window" if columns.time else "there is nothing below its header"
-        raise Refused(
-            f"{current.path} has no rows to compare", why=why, fix="give a file with rows, and times if asked"
-        )
+        raise empty(current, why=f"its column {columns.time!r} holds no times" if columns.time else "")
     return Comparison(
         profile=profile,
         counts=counts,
@@ -133,9 +131,31 @@ def compare(
         windows=windows,
         features=ranked(profile, counts, scores=settings.scores),
         left_out=columns.left_out,
-        notes=[*reference.notes, *current.notes, *(one.note for one in columns.features if one.note)],
+        notes=[
+            *dict.fromkeys([*reference.notes, *current.notes]),
+            *(one.note for one in columns.features if one.note),
+            *_unlike(profile, counts, current=current, reference=reference, scores=settings.scores),
+        ],
         threshold=settings.false_alarm_every,
     )
+
+
+def _unlike(
+    profile: Profile, counts: NDArray[np.int64], *, current: Source, reference: Source, scores: bool
+) -> Iterator[str]:
+    """What of the current file could not be read as the reference is, for a person."""
+    rows = counts[profile.score_block].sum()
+    for feature, cells in profile.watched:
+        is_asked = scores or feature is not profile.scores
+        if is_asked and not isinstance(feature, PairFeature) and counts[cells][-1] == rows > feature.counts[-1]:
+            kind = "name" if isinstance(feature, CategoryFeature) else "number"
+            yield f"no value of {feature.name} in {current.path.name} is a {kind}: all count as missing"
+    other = counts[profile.context_block][-1:].sum() / rows
+    if profile.contexts and other >= _ELSEWHERE:
+        yield (
+            f"{100 * other:.3g} % of {current.path.name}'s rows are of no {profile.contexts.name} that "
+            f"{reference.path.name} has kept: they are compared with all of its rows"
+        )
 
 
 def _profile(reference: Source, sample: pa.Table, columns: Columns, *, progress: Progress | None) -> Profile:

@@ -16,6 +16,7 @@ type Kind = Literal["number", "category", "time"]
 _NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$|^\s*[+-]?(?i:inf|infinity|nan)\s*$"
 _COMMA = r"^\s*[+-]?\d+,\d+\s*$|^\s*[+-]?\d+\s*$"
 _CODE = r"^\s*0\d+\s*$"
+_FLAG = r"^\s*(?i:true|false)\s*$"
 _TIME = r"^\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?\s*$"
 _ZONE = r"(Z|[+-]\d\d:?\d\d)\s*$"
 _MOSTLY = 0.95  # Of a column's values: what they are, the column is; the others count as missing.
@@ -32,11 +33,13 @@ class Reading:
         name: Its name.
         kind: What it holds.
         note: What a reader should know, for a person; empty for nothing.
+        is_flag: Whether its names are "true" and "false", however either file spells them.
     """
 
     name: str
     kind: Kind
     note: str = ""
+    is_flag: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ def infer(name: str, sample: pa.ChunkedArray) -> Reading | LeftOut:
     if _is_text(held):
         return _text(name, pc.cast(sample, pa.string()))
     if pa.types.is_boolean(held):
-        return Reading(name, "category")
+        return Reading(name, "category", is_flag=True)
     if pa.types.is_timestamp(held) or pa.types.is_date(held):
         return Reading(name, "time")
     if pa.types.is_integer(held) and _counts_rows(sample):
@@ -95,6 +98,8 @@ def _text(name: str, sample: pa.ChunkedArray) -> Reading | LeftOut:
             return _numbers(name, known, share)
     if _share(known, _TIME) >= _MOSTLY:
         return Reading(name, "time")
+    if _share(known, _FLAG) == 1:
+        return Reading(name, "category", is_flag=True)
     distinct = pc.count_distinct(known).as_py()
     if distinct > max(_MANY, _NAMES * len(known)):
         why = f"it names rows: {distinct} different texts in {len(known)} rows"
@@ -125,7 +130,7 @@ def values_of(array: pa.Array, reading: Reading) -> Values:
     plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     if reading.kind == "number":
         return numbers_of(plain)
-    return names_of(plain)
+    return names_of(_flags(plain) if reading.is_flag else plain)
 
 
 def numbers_of(array: pa.Array) -> NDArray[np.float64]:
@@ -158,6 +163,16 @@ def names_of(array: pa.Array) -> Coded | list[str | None]:
     if pa.types.is_integer(array.type) or pa.types.is_boolean(array.type) or pa.types.is_decimal(array.type):
         return [value if value is None else str(value).lower() for value in array.to_pylist()]
     return [None] * len(array)
+
+
+def _flags(array: pa.Array) -> pa.Array:
+    """Truth as the texts "true" and "false": of True, TRUE and 1; whatever else it is stays what it is."""
+    if not (_is_text(array.type) or pa.types.is_boolean(array.type) or _is_number(array.type)):
+        return array
+    text = pc.utf8_lower(pc.utf8_trim_whitespace(pc.cast(array, pa.string())))
+    for told, spelled in (("true", ["1", "1.0"]), ("false", ["0", "0.0"])):
+        text = pc.if_else(pc.is_in(text, pa.array(spelled)), told, text)
+    return text
 
 
 def times_of(array: pa.Array) -> NDArray[np.datetime64]:

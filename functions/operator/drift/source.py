@@ -5,11 +5,15 @@ import codecs
 import csv
 import gzip
 import lzma
+import shutil
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import IO, Any, Protocol, cast
 from zipfile import BadZipFile, ZipFile
 
@@ -23,6 +27,7 @@ BATCH_ROWS = 65_536
 MISSING = ["", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "none", "-", "?", "#N/A"]
 _HEAD_BYTES = 2**18
 _BLOCK_BYTES = 2**22
+_PAGE_BYTES = 2**20  # Of a column of a Parquet file, read at once: not the whole column of a group of rows.
 _DELIMITERS = ",;\t|"
 _LINES = 50  # of a CSV file's head: enough to tell the delimiter
 _PACKED: dict[bytes, Callable[[IO[bytes]], Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
@@ -30,6 +35,10 @@ _FOREIGN = {
     b"PK\x03\x04": "a zip archive of several files, such as an Excel sheet",
     b"(\xb5/\xfd": "packed with zstd",
     b"%PDF": "a PDF",
+    b"{": "JSON",
+    b"[": "JSON",
+    b"<": "HTML or XML",
+    b"ARROW1": "an Arrow file",
 }
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _PROBLEMS = (pa.ArrowException, OSError, EOFError, lzma.LZMAError, zlib.error, BadZipFile, UnicodeError)
@@ -39,7 +48,7 @@ class Source(Protocol):
     """A file that holds a table.
 
     Attributes:
-        path: Where it is.
+        path: Where it is, as it was named.
         names: Its columns, each name once.
         notes: What a reader should know, for a person; complete once all batches were read.
     """
@@ -57,23 +66,45 @@ class Source(Protocol):
         ...
 
 
-def open_source(path: Path) -> Source:
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """A file, a pipe, or `-` for standard input; what can be read but once is copied to disk until the block ends.
+
+    Raises:
+        Refused: It is no table.
+    """
+    piped = path == Path("-")
+    if not (piped or path.is_fifo()):
+        yield open_source(path, path)
+        return
+    with NamedTemporaryFile() as copy:
+        with sys.stdin.buffer if piped else path.open("rb") as pipe:
+            shutil.copyfileobj(pipe, copy)
+        copy.flush()
+        yield open_source(path, Path(copy.name))
+
+
+def open_source(path: Path, content: Path) -> Source:
     """Find out what a file is.
+
+    Args:
+        path: What it is called.
+        content: Where it can be read, more than once.
 
     Raises:
         Refused: It is no table.
     """
     try:
-        with path.open("rb") as raw, _unpacked(raw) as file:
+        with content.open("rb") as raw, _unpacked(raw) as file:
             head = file.read(_HEAD_BYTES)
         if head.startswith(b"PAR1"):
-            return ParquetSource(path, _once(pq.ParquetFile(path).schema_arrow.names))
+            return ParquetSource(path, content, _once(pq.ParquetFile(content).schema_arrow.names))
     except _PROBLEMS as problem:
         raise _refused(path, problem) from problem
-    foreign = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), "")
+    foreign = next((what for magic, what in _FOREIGN.items() if head.lstrip().startswith(magic)), "")
     if foreign or (b"\0" in head and not head.startswith(_UTF_16)):
         raise _refused(path, f"it is {foreign or 'neither Parquet nor text'}")
-    return _csv(path, head)
+    return _csv(path, content, head)
 
 
 def _refused(path: Path, problem: object) -> Refused:
@@ -108,9 +139,10 @@ def _once(names: Sequence[str]) -> list[str]:
 
 @dataclass
 class ParquetSource:
-    """A Parquet file; see `Source`."""
+    """A Parquet file, which lies at `content`; see `Source`."""
 
     path: Path
+    content: Path
     names: Sequence[str]
     notes: list[str] = field(default_factory=list)
 
@@ -118,13 +150,20 @@ class ParquetSource:
         """See `Source`."""
         done = 0
         try:
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.content, pre_buffer=False, buffer_size=_PAGE_BYTES) as file:
                 rows = file.metadata.num_rows
                 for batch in file.iter_batches(BATCH_ROWS):
                     done += batch.num_rows
-                    yield batch.rename_columns(self.names), done / max(rows, 1)
+                    plain = batch.cast(pa.schema([one.with_type(_plain(one.type)) for one in batch.schema]))
+                    yield plain.rename_columns(self.names), done / max(rows, 1)
         except _PROBLEMS as problem:
             raise _refused(self.path, problem) from problem
+
+
+def _plain(held: pa.DataType) -> pa.DataType:
+    """A type that rows can be taken from: of views there can be none, as yet."""
+    views = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    return views.get(held, held)
 
 
 @dataclass
@@ -132,7 +171,8 @@ class CsvSource:
     """A CSV file, whose values are all text; see `Source`.
 
     Args:
-        path: Where it is.
+        path: What it is called.
+        content: Where it lies.
         names: Its columns.
         delimiter: Between two values.
         encoding: Of the text.
@@ -140,6 +180,7 @@ class CsvSource:
     """
 
     path: Path
+    content: Path
     names: Sequence[str]
     delimiter: str
     encoding: str
@@ -154,9 +195,9 @@ class CsvSource:
             odd.append(row.actual_columns)
             return "skip"
 
-        size = max(self.path.stat().st_size, 1)
+        size = max(self.content.stat().st_size, 1)
         try:
-            with self.path.open("rb") as raw, _unpacked(raw) as file, self._reader(file, skip) as reader:
+            with self.content.open("rb") as raw, _unpacked(raw) as file, self._reader(file, skip) as reader:
                 for batch in reader:
                     yield batch, min(raw.tell() / size, 1.0)
         except StopIteration:  # nothing but the header
@@ -170,7 +211,10 @@ class CsvSource:
 
     def _reader(self, file: IO[bytes], skip: object) -> pa_csv.CSVStreamingReader:
         read = pa_csv.ReadOptions(
-            column_names=self.names, skip_rows=self.header, encoding=self.encoding, block_size=_BLOCK_BYTES
+            column_names=self.names,
+            skip_rows_after_names=self.header,
+            encoding=self.encoding,
+            block_size=_BLOCK_BYTES,
         )
         parse = pa_csv.ParseOptions(
             delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=skip, ignore_empty_lines=True
@@ -181,7 +225,7 @@ class CsvSource:
         return pa_csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
 
 
-def _csv(path: Path, head: bytes) -> CsvSource:
+def _csv(path: Path, content: Path, head: bytes) -> CsvSource:
     encoding = _encoding(head)
     lines = head.decode(encoding, errors="replace").removeprefix("\ufeff").splitlines()[:_LINES]
     if not any(line.strip() for line in lines):
@@ -191,7 +235,7 @@ def _csv(path: Path, head: bytes) -> CsvSource:
     header = not all(_is_number(value) for value in first)
     names = _once(first if header else [""] * len(first))
     notes = [] if header else [f"{path.name} has no header: its columns are called {names[0]} to {names[-1]}"]
-    return CsvSource(path, names, delimiter, encoding, int(header), notes)
+    return CsvSource(path, content, names, delimiter, encoding, int(header), notes)
 
 
 def _encoding(head: bytes) -> str:

@@ -16,7 +16,7 @@ from functions.drift.policy import DriftSettings
 from functions.operator.drift.columns import Wish
 from functions.operator.drift.compare import Comparison, compare
 from functions.operator.drift.ranking import Distances
-from functions.operator.drift.source import Source, open_source
+from functions.operator.drift.source import Source, opened
 from functions.operator.pictures import check_picture, drawing
 from sketch.profile import Profile
 
@@ -40,8 +40,8 @@ def tell(
     """
     if plot:
         check_picture(plot)
-    one, other = open_source(reference), open_source(current)
-    found = compare(one, other, wish, settings=settings, progress=_progress)
+    with opened(reference) as one, opened(current) as other:
+        found = compare(one, other, wish, settings=settings, progress=_progress)
     if plot:
         _draw(found, plot, title=f"{current.name} against {reference.name}")
     if as_json:
@@ -131,6 +131,8 @@ def _verdict(found: Comparison) -> str:
     if first := found.first:
         alarms = sum(window.alarm for window in found.windows)
         return f"drift: {first.explanation} (found at {first.label}; {alarms} of {windows} windows alarm)"
+    if found.verdict == "too few" and windows > 1:
+        return "too few rows to say: the reference is too small to tell anything; give one of some hundred rows"
     if found.verdict == "too few":
         return "too few rows to say: one window is not enough; give more rows, or a smaller --window"
     risk = f"a false alarm once in {found.threshold:,.0f} windows"
