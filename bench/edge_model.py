@@ -47,7 +47,7 @@ def _document() -> bytes:
 
 def tensor(asked: list[Row]) -> NDArray[np.float32]:
     """The rows as the graph takes them."""
-    return signature().tensor(signature().convert(asked))
+    return signature().tensor(signature().batch(signature().convert(asked)))
 
 
 @cache

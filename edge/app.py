@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import outcomes
-from edge.body import Asked
 from edge.device import Device
 from edge.errors import Refusal
 from edge.model import Model, ScoringFailed
+from edge.signature import Batch
 
 BODY_BYTES = 16 * 1024 * 1024
 BODY_SECONDS = 30.0  # from the head of a request to the end of its body: nobody may hold a connection for ever
@@ -72,7 +72,7 @@ class ScoringApp:
             started = time.perf_counter()
             if model is None:
                 raise _no_model()
-            asked, scores = await _scored(model, body)
+            batch, scores = await _scored(model, body)
         except (Refusal, ScoringFailed) as problem:
             refusal = problem if isinstance(problem, Refusal) else _model_failed(problem)
             device.refused(model, refusal.code, time.perf_counter() - started)
@@ -81,7 +81,7 @@ class ScoringApp:
         reply = model.head + _encode(scores.tolist()) + b"}"
         seconds = time.perf_counter() - started
         await _answer(send, 200, reply)
-        device.answered(model, asked, scores, seconds)
+        device.answered(model, batch, scores, seconds)
 
     async def _learn(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
@@ -116,10 +116,10 @@ class ScoringApp:
         await _answer(send, 200, self._device.metrics.text(), kind=PROMETHEUS)
 
 
-async def _scored(model: Model, body: bytes) -> tuple[Asked, NDArray[np.float32]]:
-    def score() -> tuple[Asked, NDArray[np.float32]]:
-        asked = model.signature.read(body)
-        return asked, model.score(asked.columns)
+async def _scored(model: Model, body: bytes) -> tuple[Batch, NDArray[np.float32]]:
+    def score() -> tuple[Batch, NDArray[np.float32]]:
+        batch = model.signature.read(body)
+        return batch, model.score(batch)
 
     return score() if len(body) <= INLINE_BYTES else await asyncio.to_thread(score)
 

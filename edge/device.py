@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from prometheus_client.core import Metric
 
 from edge.answers import Answers, Joined
-from edge.body import Asked
 from edge.hold import Hold
 from edge.hub import Hub
 from edge.keys import Keyring
@@ -24,6 +23,7 @@ from edge.serving import Serving
 from edge.settings import MEBIBYTE, Settings
 from edge.shadow import Shadow
 from edge.shelf import Shelf
+from edge.signature import Batch
 from edge.store import Store
 from edge.telemetry import Telemetry
 
@@ -91,14 +91,13 @@ class Device:
         self._changed, self._swaps = changed, 0
         self._parts: asyncio.Task[list[asyncio.Task[None]]] | None = None
 
-    def answered(self, model: Model, asked: Asked, scores: NDArray[np.float32], seconds: float) -> None:
+    def answered(self, model: Model, batch: Batch, scores: NDArray[np.float32], seconds: float) -> None:
         """Take note of a request that has its answer already; cheap, because the next one waits."""
-        columns, ids = asked
         self.metrics.answered(len(scores), seconds)
-        self.telemetry.record(model, columns, scores, seconds)
-        self.shadow.offer(model, columns, scores)
-        if ids:
-            self.answers.note(model.wanted.version, ids, scores)
+        self.telemetry.record(model, batch, scores, seconds)
+        self.shadow.offer(model, batch, scores)
+        if batch.ids:
+            self.answers.note(model.wanted.version, batch.ids, scores)
 
     async def learn(self, outcomes: Iterable[tuple[str, bool]]) -> Joined:
         """Join outcomes with the answers they belong to; once this returns they outlive a loss of power."""

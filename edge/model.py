@@ -14,9 +14,9 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from edge.body import Columns
 from edge.errors import EdgeError, Unfit
 from edge.shelf import Contents
-from edge.signature import Signature, read_signature
+from edge.signature import Batch, Signature, read_signature
 from edge.wanted import Wanted
-from sketch.features import CategoryFeature, Column
+from sketch.features import CategoryFeature
 from sketch.profile import Profile
 from sketch.sketch import Sketch
 
@@ -60,8 +60,8 @@ class Model:
     session: ort.InferenceSession
     head: bytes
 
-    def score(self, columns: Columns) -> NDArray[np.float32]:
-        """Score columns that this model's signature has read.
+    def score(self, batch: Batch) -> NDArray[np.float32]:
+        """Score rows that this model's signature has read.
 
         Returns:
             One score per row, shape (rows,).
@@ -69,7 +69,7 @@ class Model:
         Raises:
             ScoringFailed: The graph itself failed.
         """
-        output, tensor = self.signature.document.output, self.signature.tensor(columns)
+        output, tensor = self.signature.document.output, self.signature.tensor(batch)
         try:
             scores = self.session.run([output.name], {self.signature.document.input: tensor})[0]
         except RUNTIME_ERRORS as error:
@@ -154,7 +154,7 @@ def _compare_graph(model: Model) -> None:
 
 def _compare_scores(model: Model, columns: Columns, samples: Samples) -> None:
     try:
-        scores = model.score(columns)
+        scores = model.score(model.signature.batch(columns))
     except (ScoringFailed, IndexError, TypeError) as problem:
         raise Unfit(
             "the model cannot score its own samples", why=str(problem), fix="train the model again"
@@ -186,9 +186,5 @@ def _compare_features(signature: Signature, profile: Profile) -> None:
 
 def _warm(model: Model, columns: Columns) -> None:
     for count in WARM_ROWS:
-        batch = tuple(_repeated(column, count) for column in columns)
+        batch = model.signature.batch([list(islice(cycle(column), count)) for column in columns])
         Sketch(model.profile).add(model.signature.named(batch), model.score(batch))
-
-
-def _repeated(column: Column, count: int) -> Column:
-    return np.resize(column, count) if isinstance(column, np.ndarray) else list(islice(cycle(column), count))

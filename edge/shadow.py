@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.body import Columns
 from edge.following import Candidate, Following
 from edge.model import Model, ScoringFailed
 from edge.preparing import Preparation
+from edge.signature import Batch
 from edge.wanted import Wanted
 
 QUEUE_ROWS = 20_000  # rows that wait to be scored silently; more are left out, so that memory stays bounded
@@ -41,7 +41,7 @@ class Disagreement(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class _Answered:
     model: Model
-    columns: Columns
+    batch: Batch
     scores: NDArray[np.float32]
 
 
@@ -61,7 +61,7 @@ class Shadow(Following):
         self._due = asyncio.Event()
         self._forget()
 
-    def offer(self, model: Model, columns: Columns, scores: NDArray[np.float32]) -> None:
+    def offer(self, model: Model, batch: Batch, scores: NDArray[np.float32]) -> None:
         """Give it rows that have been answered; cheap, because it is done between two requests."""
         if self.model is None:
             return
@@ -69,7 +69,7 @@ class Shadow(Following):
         if self._queued_rows + rows > QUEUE_ROWS:
             self.left_out += rows
             return
-        self._queue.append(_Answered(model, columns, scores))
+        self._queue.append(_Answered(model, batch, scores))
         self._queued_rows += rows
         self._due.set()
 
@@ -94,13 +94,12 @@ class Shadow(Following):
         model = self.model
         if model is None:
             return
-        columns = _as_asked(model, answered)
-        if columns is None:
+        if not _asked_with(model, answered):
             why = f"model {answered.model.wanted} is asked with other features than this one needs"
             self._drop(Candidate(model.wanted.version, "failed", why))
             return
         try:
-            scores = await asyncio.to_thread(model.score, columns)
+            scores = await asyncio.to_thread(_scores, model, answered)
         except ScoringFailed as problem:
             self._drop(Candidate(model.wanted.version, "failed", problem.reason))
             return
@@ -131,12 +130,15 @@ class Shadow(Following):
         self._rows, self._moved, self._flipped = 0, 0.0, 0
 
 
-def _as_asked(shadow: Model, answered: _Answered) -> Columns | None:
-    """The columns that the shadow needs, out of those that were asked with; None if one is not among them."""
-    kinds = answered.model.signature.kinds
-    if list(shadow.signature.kinds.items()) == list(kinds.items()):
-        return answered.columns
-    if any(kinds.get(name) != kind for name, kind in shadow.signature.kinds.items()):
-        return None
-    named = answered.model.signature.named(answered.columns)
-    return tuple(named[name] for name in shadow.signature.kinds)
+def _asked_with(shadow: Model, answered: _Answered) -> bool:
+    """Whether what the shadow needs is among what was asked with."""
+    return shadow.signature.kinds.items() <= answered.model.signature.kinds.items()
+
+
+def _scores(shadow: Model, answered: _Answered) -> NDArray[np.float32]:
+    """The shadow's, whose features may be in another order, and whose categories may have other codes."""
+    asked, own = answered.model.signature, shadow.signature
+    if own.document.features == asked.document.features:
+        return shadow.score(answered.batch)
+    named = asked.named(answered.batch)
+    return shadow.score(own.batch([named[name] for name in own.kinds]))

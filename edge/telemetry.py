@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
-from typing import Any
 from uuid import uuid4
 
 import msgspec
@@ -16,19 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.answers import Answer, Answers, Stretch, costs
-from edge.body import Columns
 from edge.model import Model
 from edge.outbox import Outbox
 from edge.shadow import Disagreement
-from sketch.features import Column
+from edge.signature import Batch
 from sketch.sketch import Sketch
 
 FOLD_ROWS = 4_096  # rows kept raw at most before they are counted into the sketch; bounds memory and the time it takes
 MILLISECONDS = 1_000
 BUCKETS, SHORTEST_MS = 16, 0.25  # of the counts of latencies; functions/field.py reads them
 
-
-Batches = list[tuple[Columns, NDArray[np.float32]]]
+type Answered = list[tuple[Batch, NDArray[np.float32]]]
 
 
 class Message(msgspec.Struct, frozen=True, omit_defaults=True, rename={"opened": "from", "closed": "to"}):
@@ -70,13 +67,13 @@ class Window:
         self.latencies = array("d")
         self.shadow: Disagreement | None = None
         self.judged: Sequence[Answer] = ()
-        self._pending: Batches = []
+        self._pending: Answered = []
         self._sketch = Sketch(model.profile)
         self.pending_rows = 0
 
-    def add(self, columns: Columns, scores: NDArray[np.float32], seconds: float) -> None:
+    def add(self, batch: Batch, scores: NDArray[np.float32], seconds: float) -> None:
         """Remember one answered request."""
-        self._pending.append((columns, scores))
+        self._pending.append((batch, scores))
         self.rows += len(scores)
         self.pending_rows += len(scores)
         self._answered(seconds)
@@ -86,16 +83,16 @@ class Window:
         self.failed += 1
         self._answered(seconds)
 
-    def take(self) -> Batches:
+    def take(self) -> Answered:
         """Hand over what is remembered, for `count`; on the thread that also adds."""
         pending, self._pending, self.pending_rows = self._pending, [], 0
         return pending
 
-    def count(self, pending: Batches) -> None:
+    def count(self, pending: Answered) -> None:
         """Count rows into the sketch; on any thread, but one at a time."""
         if pending:
-            columns = [_joined(parts) for parts in zip(*(batch for batch, _ in pending), strict=True)]
-            self._sketch.add(self.model.signature.named(columns), np.concatenate([scores for _, scores in pending]))
+            batches, scores = zip(*pending, strict=True)
+            self._sketch.add(self.model.signature.named(_joined(batches)), np.concatenate(scores))
 
     def message(self, *, loop: str, epoch: str, sequence: int, stretch_seconds: int) -> bytes:
         """The closed window as it goes over the wire."""
@@ -130,10 +127,10 @@ class Window:
         self.closed = datetime.now(UTC)
 
 
-def _joined(parts: Sequence[Any]) -> Column:
-    if isinstance(parts[0], np.ndarray):
-        return np.concatenate(parts)
-    return list(chain.from_iterable(parts))
+def _joined(batches: Sequence[Batch]) -> Batch:
+    values = np.concatenate([batch.values for batch in batches], axis=1)
+    texts = zip(*(batch.texts for batch in batches), strict=True)
+    return Batch(values, tuple(list(chain.from_iterable(parts)) for parts in texts))
 
 
 def _buckets(latencies_ms: NDArray[np.float64]) -> list[int]:
@@ -180,10 +177,10 @@ class Telemetry:
         self._closed: deque[Window] = deque()
         self._due, self._stopping = asyncio.Event(), False
 
-    def record(self, model: Model, columns: Columns, scores: NDArray[np.float32], seconds: float) -> None:
+    def record(self, model: Model, batch: Batch, scores: NDArray[np.float32], seconds: float) -> None:
         """Remember one answered request; cheap, because it is on the request path."""
         window = self._window(model)
-        window.add(columns, scores, seconds)
+        window.add(batch, scores, seconds)
         if window.rows >= self._every_rows:
             self.close()
         elif window.pending_rows >= FOLD_ROWS:

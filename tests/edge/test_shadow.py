@@ -11,7 +11,7 @@ import pytest
 
 from sketch.profile import Profile
 from tests.edge.device import Bench, rows, until
-from tests.edge.models import ROWS, TEMP_WEIGHT, Folder, expected, folder, graph, model_folder
+from tests.edge.models import CARRIERS, ROWS, TEMP_WEIGHT, Folder, expected, folder, graph, model_folder
 from tests.edge.test_serving import fails_beyond
 from tests.edge.test_telemetry import on_a_device
 
@@ -144,6 +144,34 @@ def test_a_shadow_that_lists_its_features_in_another_order_gets_them_so(tmp_path
 
     (message,) = beside_model_1(tmp_path, story)
     assert message["shadow"]["moved"] == pytest.approx(expected(ONE, 0.5) - expected(ONE), abs=1e-5)
+
+
+def recoded() -> Folder:
+    """Model 2 with its categories in another order, hence with other codes: the first is now the last."""
+    given = model_folder("2")
+    document = json.loads(given.files["signature.json"])
+    document["features"][1]["categories"].reverse()
+    samples = json.loads(given.files["samples.json"])
+    samples["scores"] = [expected(_turned_round(row), 0.5) for row in samples["rows"]]
+    changed = {"signature.json": json.dumps(document).encode(), "samples.json": json.dumps(samples).encode()}
+    return folder("2", given.files | changed, profile=given.wanted.profile)
+
+
+def _turned_round(row: dict[str, object]) -> dict[str, object]:
+    other = dict(zip(CARRIERS, reversed(CARRIERS), strict=True))
+    return row | {"carrier": other.get(str(row["carrier"]))}
+
+
+def test_a_shadow_reads_categories_by_its_own_codes(tmp_path: Path) -> None:
+    async def story(bench: Bench, client: httpx.AsyncClient) -> None:
+        bench.deploy(recoded(), slot="shadow")
+        await shadows(bench, "2")
+        await client.post("/score", content=rows(ONE))
+        await until(lambda: bench.device.shadow._rows == 1)
+
+    (message,) = beside_model_1(tmp_path, story)
+    served, silent = expected(ONE), expected(_turned_round(ONE), 0.5)
+    assert message["shadow"]["moved"] == pytest.approx(abs(silent - served), abs=1e-5)
 
 
 def narrow() -> Folder:
