@@ -12,10 +12,12 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import azure.functions as func
 import msgspec
@@ -26,13 +28,12 @@ from bench.host import services
 from functions.cloud.identity import credential
 from functions.cloud.tables import TableRows
 from functions.drift.decide import count
-from functions.drift.perform import watched
-from functions.drift.rows import reader_of
-from functions.drift.runs import Message, stints
+from functions.drift.perform import take, watched
+from functions.drift.profiles import Profiles
+from functions.drift.runs import Batch
 from functions.drift.state import DeviceState
 from functions.drift.trigger import score_drift_on_telemetry
-from functions.loops import Loop
-from functions.telemetry import RawTelemetry, Telemetry, read, sketch_bytes
+from functions.telemetry import Telemetry, read
 from functions.wiring import using
 from laptop.up import claimed_stack
 from sketch.profile import Kind, Profile
@@ -44,6 +45,12 @@ ROWS_PER_COLUMNS, ROWS_PER_SKETCH = 100, 1_000
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NUMBERS, CATEGORIES = [f"n{n}" for n in range(20)], [f"c{n}" for n in range(5)]
 KINDS: Mapping[str, Kind] = {**dict.fromkeys(NUMBERS, "number"), **dict.fromkeys(CATEGORIES, "category")}
+WATCHED: Mapping[str, Any] = {
+    "features": (),  # all that the model reads
+    "scores": True,
+    "window_rows": 200,
+    "lateness": timedelta(seconds=30),
+}
 type Body = tuple[Mapping[str, str], bytes]
 
 
@@ -111,29 +118,20 @@ def floors() -> dict[str, Callable[[bytes], object]]:
     }
 
 
-def counted(messages: Sequence[Body], loop: Loop) -> int:
+def counted(messages: Sequence[Body], here: FakeCloud) -> int:
     """The pure path over one batch after another; windows scored."""
     states: dict[str, DeviceState] = {}
+    settings = replace(watched(here.settings.loops["flight-delays"]), **WATCHED)
     for first in range(0, len(messages), BATCH):
-        found = [look(*message, loop) for message in messages[first : first + BATCH]]
-        for theirs in stints(found):
+        profiles, batch = Profiles(here), Batch()
+        for sender, data in messages[first : first + BATCH]:
+            take(read(data, sender, None), profiles, batch)
+        for theirs in batch.stints():
             for stint in theirs:
                 known = states.get(stint.run.device)
-                done = count(known, stint.run, profile=stint.profile, settings=watched(loop))
+                done = count(known, stint.run, profile=stint.profile, settings=settings)
                 states[stint.run.device] = done.state
     return sum(state.evidence.windows for state in states.values())
-
-
-def look(sender: Mapping[str, str], data: bytes, loop: Loop) -> Message:
-    """One message, read and checked."""
-    received = read(data, sender, None)
-    told = received.telemetry
-    at_us = int(told.closed_at.timestamp() * 1e6)
-    if isinstance(told, RawTelemetry):
-        content: object = reader_of(profile()).read(told)
-    else:
-        content = Sketch.from_bytes(sketch_bytes(told, received.device), profile())
-    return Message(loop, f"{received.device}/{received.module}", profile(), at_us, told, content)  # type: ignore[arg-type] # either
 
 
 def main() -> None:
@@ -142,14 +140,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--azurite", action="store_true", help="the real trigger and its state on Azurite too")
     given = parser.parse_args()
-    loop = FakeCloud().settings.loops["flight-delays"]
-    watch = loop.drift.model_copy(
-        update={"features": [], "scores": True, "window_rows": 200, "lateness": timedelta(seconds=30)}
-    )
-    loop = loop.model_copy(update={"drift": watch})
+    here = FakeCloud()
+    here.blobs.put("models", "flight-delays/1/profile.json", profile().to_json().encode())
     figures = Figures(f"Messages of {DEVICES} devices, from bytes to windows")
     for name, messages in bodies().items():
-        _measure(figures, name, messages, loop)
+        _measure(figures, name, messages, here)
     figures.flat |= {"messages_per_second": figures.flat["row_per_s"], "ratio_to_decode": figures.flat["row_ratio"]}
     if given.azurite:
         through_the_trigger(figures)
@@ -189,7 +184,7 @@ def _next(place: int, turn: int, distinct: int, counters: Mapping[str, object]) 
     return func.EventHubEvent(body=data, iothub_metadata={**sender, "connection-device-id": name})
 
 
-def _measure(figures: Figures, name: str, messages: Sequence[Body], loop: Loop) -> None:
+def _measure(figures: Figures, name: str, messages: Sequence[Body], here: FakeCloud) -> None:
     decode = floors()[name]
     ours, floor, windows = list[float](), list[float](), 0
     for _ in range(TURNS):
@@ -197,7 +192,7 @@ def _measure(figures: Figures, name: str, messages: Sequence[Body], loop: Loop) 
         for _, data in messages:
             decode(data)
         between = time.process_time()
-        windows = counted(messages, loop)
+        windows = counted(messages, here)
         ended = time.process_time()
         floor.append(between - began)
         ours.append(ended - between)

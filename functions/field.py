@@ -123,18 +123,16 @@ def period_of(moment: datetime, every: timedelta) -> int:
     return int(moment.timestamp() // every.total_seconds())
 
 
-def counted(use: Use | None, profile: str, now: Period) -> Use:
-    """A version's use with one more message; a use of another profile begins anew."""
+def counted(use: Use | None, profile: str, periods: Iterable[Period]) -> Use:
+    """A version's use with what more messages tell of periods; a use of another profile begins anew."""
     before = use if use and use.profile == profile else msgspec.structs.replace(use or Use(""), **_fresh(profile))
-    same = [one for one in before.periods if one.at == now.at]
-    others = [one for one in before.periods if one.at != now.at]
-    merged = sorted([*others, merge([*same, now])], key=lambda one: one.at)
-    return msgspec.structs.replace(
-        before,
-        rows=before.rows + now.rows,
-        requests=before.requests + now.requests,
-        periods=_kept(merged),
-    )
+    known = {one.at: one for one in before.periods}
+    rows, requests = before.rows, before.requests
+    for now in periods:
+        known[now.at] = merge([known[now.at], now]) if now.at in known else now
+        rows, requests = rows + now.rows, requests + now.requests
+    told = [known[at] for at in sorted(known)]
+    return msgspec.structs.replace(before, rows=rows, requests=requests, periods=_kept(told))
 
 
 def _kept[Told: (Period, Judged)](told: Sequence[Told]) -> tuple[Told, ...]:

@@ -108,16 +108,10 @@ class TelemetryReceived(msgspec.Struct, frozen=True, gc=False):
     telemetry: Telemetry | RawTelemetry
 
     @property
-    def at(self) -> datetime | None:
+    def at(self) -> datetime:
         """When it happened: what the device says, unless its clock is ahead of the hub's or a year behind."""
         said, taken = self.telemetry.closed_at, self.enqueued
         return said if taken is None or taken - OLDEST <= said <= taken else taken
-
-    @property
-    def clock_error(self) -> timedelta:
-        """How far the device's clock is ahead of the hub's; negative if it is more than a year behind; else zero."""
-        said, taken = self.telemetry.closed_at, self.enqueued
-        return timedelta(0) if self.at is said or taken is None else said - taken
 
 
 def read(body: bytes, identity: Mapping[str, str], enqueued: datetime | None) -> TelemetryReceived:

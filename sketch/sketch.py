@@ -154,7 +154,7 @@ class Sketch:
         return sketch
 
 
-def places_of(profile: Profile, columns: Mapping[str, Column], scores: Column) -> NDArray[np.int64]:
+def places_of(profile: Profile, columns: Mapping[str, Column], scores: Column) -> NDArray[np.intp]:
     """Where each row is counted, once in every block of the profile: places in the vector of counts.
 
     Counting them, over any rows, gives the counts of a sketch of these rows.
@@ -165,37 +165,29 @@ def places_of(profile: Profile, columns: Mapping[str, Column], scores: Column) -
         scores: As `Sketch.add` takes them.
 
     Returns:
-        Shape (blocks, rows).
+        Shape (rows, blocks).
 
     Raises:
         ValueError: As `Sketch.add`.
     """
     answers = numbers(scores)
-    places = np.empty((len(profile.blocks), len(answers)), np.int64)
+    places = np.empty((len(answers), len(profile.blocks)), np.intp)
     stacked: list[NDArray[np.float64]] = []
-    grids: list[tuple[NumberFeature, int]] = []
+    grids: list[tuple[float, float, int]] = []
     at: list[int] = []
     for place, (block, cells) in enumerate(profile.blocks):
         if isinstance(block, Contexts):
-            places[place] = block.of(columns, len(answers)) + cells.start
+            places[:, place] = block.of(columns, len(answers)) + cells.start
         elif isinstance(block, CategoryFeature):
-            places[place] = cells_of_categories(column_of(block, columns, len(answers)), block) + cells.start
+            places[:, place] = cells_of_categories(column_of(block, columns, len(answers)), block) + cells.start
         else:
             is_score = block is profile.scores
             stacked.append(answers if is_score else numbers(column_of(block, columns, len(answers))))
-            grids.append((block, cells.start))
+            grids.append((block.low, block.width, cells.start))
             at.append(place)
-    places[at] = _number_cells(np.stack(stacked), grids).reshape(len(at), -1)
+    low, width, start = np.array(grids).T[:, :, np.newaxis]
+    places[:, at] = (cells_of_numbers(np.stack(stacked), low=low, width=width) + start.astype(np.intp)).T
     return places
-
-
-def _number_cells(values: NDArray[np.float64], blocks: list[tuple[NumberFeature, int]]) -> NDArray[np.int64]:
-    """Positions in the vector of counts of a matrix of numbers, (features, rows) to (features * rows,)."""
-    low, width, start = (
-        np.array(column)[:, np.newaxis]
-        for column in zip(*((feature.low, feature.width, start) for feature, start in blocks), strict=True)
-    )
-    return np.ravel(cells_of_numbers(values, low=low, width=width) + start)
 
 
 def _counts_of_numbers(

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,21 +12,18 @@ from functions import field
 from functions.drift.decide import Counted, Drifted, Steady, count
 from functions.drift.policy import DriftSettings
 from functions.drift.profiles import Profiles
-from functions.drift.rows import Rows, reader_of
-from functions.drift.runs import Message, Stint, stints
+from functions.drift.runs import Batch, Stint, Told
 from functions.drift.state import DeviceState
 from functions.drift.usage import used
 from functions.drift.view import columns
-from functions.errors import Ignored, LoopError, Poison, Transient
+from functions.errors import LoopError, Poison, Transient
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import Row, Stored
-from functions.telemetry import RawTelemetry, Telemetry, TelemetryReceived, sketch_bytes
+from functions.telemetry import Telemetry, TelemetryReceived
 from functions.tracing import evidence
 from functions.unusable import unusable
 from functions.wiring import Cloud
-from sketch.profile import Profile
-from sketch.sketch import Sketch
 
 log = logging.getLogger("refluent.drift")
 TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare, and each try re-reads
@@ -48,35 +45,30 @@ class Books:
     alarmed: frozenset[str]
 
 
-def look(here: Cloud, received: TelemetryReceived, profiles: Profiles) -> Message:
-    """Find the profile that a message is about, and read what it brings.
+def take(received: TelemetryReceived, profiles: Profiles, batch: Batch) -> None:
+    """Find out what a message is about, and add what it brings to its batch.
 
     Raises:
         Ignored: A loop this app does not have.
         Poison: A model this app does not know, or rows or a sketch that do not fit its profile.
     """
     told, device = received.telemetry, f"{received.device}/{received.module}"
-    loop = here.settings.loops.get(told.loop)
-    if loop is None or told.model != loop.name:
-        raise Ignored(f"telemetry of loop {told.loop}", why="this app has no such loop", fix="nothing to do")
-    if abs(received.clock_error) > WRONG_CLOCK:
-        log.warning("the clock of %s is off by %s: the hub's is used", device, received.clock_error)
-    at_us = ((received.at or here.now()) - _ERA) // _MICROSECOND
-    if told.profile:
-        profile = profiles.named(told.model, told.version, told.profile, device=device)
-    else:
-        profile = profiles.own(told.model, told.version, device=device)
-    content = _sketch(told, profile, device) if isinstance(told, Telemetry) else _rows(told, profile, device)
-    return Message(loop, device, profile, at_us, told, content)
+    source, at = profiles.source(told, device), received.at
+    if at is not told.closed_at and abs(told.closed_at - at) > WRONG_CLOCK:
+        log.warning("the clock of %s is off by %s: the hub's is used", device, told.closed_at - at)
+    try:
+        batch.add(told, device, source, at_us=(at - _ERA) // _MICROSECOND)
+    except ValueError as problem:
+        raise _unfit(told, device, str(problem)) from problem
 
 
-def count_all(here: Cloud, messages: Iterable[Message], now: datetime) -> Books:
-    """Fold messages into their devices' states: one compare-and-swap a device, some devices at the same time.
+def count_all(here: Cloud, batch: Batch, now: datetime) -> Books:
+    """Fold a batch into its devices' states: one compare-and-swap a device, some devices at the same time.
 
     Raises:
         ExceptionGroup: What failed, once every device had its turn.
     """
-    devices = stints(messages)
+    devices = batch.stints()
     act, at_once = partial(_attempt, here, now=now), here.settings.requests_at_once
     if at_once == 1 or len(devices) == 1:
         ends = list(map(act, devices))
@@ -169,21 +161,13 @@ def _note(here: Cloud, stint: Stint, counted: Counted, *, now: datetime) -> bool
     return bool(news)
 
 
-def _sketch(told: Telemetry, profile: Profile, device: str) -> Sketch:
-    try:
-        return Sketch.from_bytes(sketch_bytes(told, device), profile)
-    except ValueError as problem:
+def _unfit(told: Told, device: str, why: str) -> Poison:
+    """Why rows or a sketch do not fit the profile of their model."""
+    if isinstance(told, Telemetry):
         fix = "compare the versions of sketch/ on the device and in the cloud"
-        what = f"a sketch of {device} is not usable"
-        raise Poison(what, why=str(problem), fix=fix, code="TEL_SKETCH") from problem
-
-
-def _rows(told: RawTelemetry, profile: Profile, device: str) -> Rows:
-    try:
-        return reader_of(profile).read(told)
-    except ValueError as problem:
-        code = "TEL_NUMBER" if "out of range" in str(problem) else "TEL_TYPE"
-        raise unusable("telemetry", device, why=f"its rows: {problem}", code=code) from problem
+        return Poison(f"a sketch of {device} is not usable", why=why, fix=fix, code="TEL_SKETCH")
+    code = "TEL_NUMBER" if "out of range" in why else "TEL_TYPE"
+    return unusable("telemetry", device, why=f"its rows: {why}", code=code)
 
 
 def watched(loop: Loop) -> DriftSettings:

@@ -1,6 +1,8 @@
 """Profiles of model versions, as one batch of telemetry needs them."""
 
-from functions.errors import Poison
+from functions.drift.rows import Table
+from functions.drift.runs import Source, Told
+from functions.errors import Ignored, Poison
 from functions.model_folder import CONTAINER
 from functions.wiring import Cloud
 from sketch.profile import Profile
@@ -18,34 +20,42 @@ class Profiles:
 
     def __init__(self, here: Cloud) -> None:
         self._here = here
-        self._own: dict[str, Profile] = {}
+        self._loops = here.settings.loops
+        self._sources: dict[tuple[str, str, str, str], Source] = {}
 
-    def named(self, model: str, version: str, profile: str, *, device: str) -> Profile:
-        """The profile that a message names by its hash.
+    def source(self, told: Told, device: str) -> Source:
+        """What a message is about.
 
         Raises:
-            Poison: The version has none, or another one.
+            Ignored: A loop this app does not have.
+            Poison: A version or a profile that it does not have.
         """
-        place = _place(model, version)
-        found = _kept.get((place, profile)) or self._read(place, device=device)
-        if found.hash != profile:
-            why = f"{model}:{version} has profile {found.hash}, not {profile}"
+        about = (told.loop, told.model, told.version, told.profile)
+        source = self._sources.get(about)
+        if source is None:
+            loop = self._loops.get(told.loop)
+            if loop is None or told.model != loop.name:
+                raise Ignored(f"telemetry of loop {told.loop}", why="this app has no such loop", fix="nothing to do")
+            profile = self._named(told, device) if told.profile else self._own(told, device)
+            source = self._sources[about] = Source(loop, told.version, profile, Table(profile))
+        return source
+
+    def _named(self, told: Told, device: str) -> Profile:
+        """The profile that a message names by its hash."""
+        place = _place(told)
+        found = _kept.get((place, told.profile)) or self._read(place, device=device)
+        if found.hash != told.profile:
+            why = f"{told.model}:{told.version} has profile {found.hash}, not {told.profile}"
             raise _unknown(device, why=why)
         return found
 
-    def own(self, model: str, version: str, *, device: str) -> Profile:
-        """The profile of a version whose devices do not know it.
-
-        Raises:
-            Poison: The version has none.
-        """
-        place = _place(model, version)
-        if place not in self._own:
-            facts = self._here.blobs.facts(CONTAINER, place)
-            tag = facts.etag if facts else ""
-            self._own[place] = _kept.get((place, tag)) or self._read(place, device=device)
-            _kept[place, tag] = self._own[place]
-        return self._own[place]
+    def _own(self, told: Told, device: str) -> Profile:
+        """The profile of a version whose devices do not know it."""
+        place = _place(told)
+        facts = self._here.blobs.facts(CONTAINER, place)
+        tag = facts.etag if facts else ""
+        found = _kept[place, tag] = _kept.get((place, tag)) or self._read(place, device=device)
+        return found
 
     def _read(self, place: str, *, device: str) -> Profile:
         data = self._here.blobs.read(CONTAINER, place)
@@ -61,8 +71,8 @@ class Profiles:
         return profile
 
 
-def _place(model: str, version: str) -> str:
-    return f"{model}/{version}/profile.json"
+def _place(told: Told) -> str:
+    return f"{told.model}/{told.version}/profile.json"
 
 
 def _unknown(device: str, *, why: str) -> Poison:

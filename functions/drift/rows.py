@@ -1,15 +1,15 @@
 """Raw rows of devices that make no sketches: checked against a profile's features, and counted many at once."""
 
-from collections.abc import Mapping, Sequence
-from itertools import chain, groupby
-from operator import attrgetter
+import struct
+from collections.abc import Sequence
+from itertools import chain, groupby, repeat
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.telemetry import RawTelemetry
+from functions.telemetry import NOTHING, RawTelemetry
 from sketch.building import SCORE
 from sketch.contexts import Contexts
 from sketch.features import CategoryFeature, Column, PairFeature
@@ -17,11 +17,12 @@ from sketch.profile import Profile
 from sketch.sketch import places_of
 
 READERS_KEPT = 64
+AT_ONCE = 512  # rows; what was decoded is then still near the core when it is counted
 _scores = msgspec.json.Decoder(list[float | None])
 
 
-class Rows(msgspec.Struct, frozen=True, gc=False):
-    """The rows of one message, read.
+class Decoded(msgspec.Struct, frozen=True, gc=False):
+    """The rows of one message, decoded.
 
     Args:
         values: One struct a row, with its score; or one struct of columns.
@@ -34,27 +35,77 @@ class Rows(msgspec.Struct, frozen=True, gc=False):
     scores: Sequence[float | None] | None = None
 
 
+class Rows(msgspec.Struct, frozen=True, gc=False):
+    """Where the rows of one message are in a batch's table.
+
+    Args:
+        first: Place of the first.
+        count: How many there are.
+    """
+
+    first: int
+    count: int
+
+
+class Table:
+    """The raw rows of a batch about one profile, as places in its vector of counts.
+
+    Args:
+        profile: What the model was trained on.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self._reader, self._cells = reader_of(profile), len(profile.counts)
+        self._waiting: list[Decoded] = []
+        self._rows = self._placed = 0
+        self._parts: list[NDArray[np.intp]] = []
+
+    def read(self, told: RawTelemetry) -> Rows:
+        """Take up the rows of a message.
+
+        Raises:
+            ValueError: As `Reader.read`; nothing is taken up.
+        """
+        decoded = self._reader.read(told)
+        rows = Rows(self._rows, decoded.count)
+        self._rows += decoded.count
+        self._waiting.append(decoded)
+        if self._rows - self._placed >= AT_ONCE:
+            self._place()
+        return rows
+
+    def counted(self, messages: Sequence[Rows]) -> "Counted":
+        """What some of the messages have counted, one after another."""
+        if self._waiting:
+            self._place()
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        rows = [message.count for message in messages]
+        firsts, ends = np.array([message.first for message in messages]), np.cumsum(rows)
+        chosen = np.arange(ends[-1]) + np.repeat(firsts - ends + rows, rows)
+        return Counted(self._parts[0][chosen], rows, self._cells)
+
+    def _place(self) -> None:
+        self._parts.append(self._reader.places(self._waiting))
+        self._waiting, self._placed = [], self._rows
+
+
 class Counted:
     """The rows of many messages as places in a profile's vector of counts: the content of a run.
 
     Args:
-        places: Shape (blocks, rows), messages one after another.
+        places: Shape (rows, blocks), messages one after another.
         rows: Rows of each message.
         cells: Length of the vector.
     """
 
-    def __init__(self, places: NDArray[np.int64], rows: Sequence[int], cells: int) -> None:
+    def __init__(self, places: NDArray[np.intp], rows: Sequence[int], cells: int) -> None:
         self._places, self._rows, self._cells = places, rows, cells
 
     def sum(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Rows per cell of some of the messages, shape (cells,); `chosen` has shape (messages,)."""
-        places = self._places if chosen.all() else self._places[:, np.repeat(chosen, self._rows)]
+        places = self._places if chosen.all() else self._places[np.repeat(chosen, self._rows)]
         return np.bincount(places.ravel(), minlength=self._cells)
-
-    def part(self, first: int, end: int) -> "Counted":
-        """Consecutive messages alone."""
-        start, rows = sum(self._rows[:first]), self._rows[first:end]
-        return Counted(self._places[:, start : start + sum(rows)], rows, self._cells)
 
 
 class Reader:
@@ -67,61 +118,59 @@ class Reader:
     def __init__(self, profile: Profile) -> None:
         kinds = _kinds(profile)
         self._profile, self._kinds = profile, kinds
-        self._text = [_attribute(n) for n, kind in enumerate(kinds.values()) if kind is str]
-        self._number = [_attribute(n) for n, kind in enumerate(kinds.values()) if kind is float]
         named = [(name, kind | None) for name, kind in kinds.items()]
         of_row = _struct("Row", [*named, (SCORE, float | None)], profile) if SCORE not in kinds else None
         self._row = msgspec.json.Decoder(_list(of_row)) if of_row else None
         self._columns = msgspec.json.Decoder(_struct("Columns", [(name, _list(kind)) for name, kind in named], profile))
 
-    def read(self, told: RawTelemetry) -> Rows:
+    def read(self, told: RawTelemetry) -> Decoded:
         """The rows of a message.
 
         Raises:
             ValueError: A feature is absent, a value of another kind, a column of another length.
         """
-        if bool(told.rows) == bool(told.columns) or bool(told.columns) != bool(told.scores):
+        by_row, by_column = told.rows is not NOTHING, told.columns is not NOTHING
+        if by_row is by_column or by_column is (told.scores is NOTHING):
             raise ValueError("raw rows come as `rows`, or as `columns` and `scores`")
-        if told.rows and self._row is None:
-            raise ValueError(f"the model has a feature named {SCORE!r}: its rows come as columns")
-        if self._row and told.rows:
+        if by_row:
+            if self._row is None:
+                raise ValueError(f"the model has a feature named {SCORE!r}: its rows come as columns")
             values = self._row.decode(told.rows)
-            return Rows(values, len(values))
+            return Decoded(values, len(values))
         columns, scores = self._columns.decode(told.columns), _scores.decode(told.scores)
         for n, name in enumerate(self._kinds):
             column = getattr(columns, _attribute(n))
             if column is not None and len(column) != len(scores):
                 raise ValueError(f"column {name!r} has {len(column)} values for {len(scores)} scores")
-        return Rows([columns], len(scores), scores)
+        return Decoded([columns], len(scores), scores)
 
-    def count(self, messages: Sequence[Rows]) -> Counted:
-        """Find the place of every row of many messages, all at once."""
+    def places(self, messages: Sequence[Decoded]) -> NDArray[np.intp]:
+        """Where every row of many messages is counted, found all at once, shape (rows, blocks)."""
         parts = [
             self._of_columns(list(some)) if by_column else self._of_rows(list(some))
             for by_column, some in groupby(messages, key=lambda one: one.scores is not None)
         ]
-        rows = [message.count for message in messages]
-        return Counted(np.concatenate(parts, axis=1), rows, len(self._profile.counts))
+        return np.concatenate(parts) if parts else np.empty((0, len(self._profile.blocks)), np.intp)
 
-    def _of_rows(self, messages: Sequence[Rows]) -> NDArray[np.int64]:
-        rows = list(chain.from_iterable(message.values for message in messages))
-        numbers = _matrix(rows, [*self._number, _attribute(len(self._kinds))])
-        texts = {name: list(map(attrgetter(name), rows)) for name in self._text}
-        return self._places(dict(zip(self._number, numbers, strict=False)), texts, numbers[-1])
+    def _of_rows(self, messages: Sequence[Decoded]) -> NDArray[np.intp]:
+        rows = chain.from_iterable(message.values for message in messages)
+        *columns, scores = list(zip(*map(msgspec.structs.astuple, rows), strict=True)) or [()] * (len(self._kinds) + 1)
+        return self._places(columns, scores)
 
-    def _of_columns(self, messages: Sequence[Rows]) -> NDArray[np.int64]:
-        def joined(name: str) -> list[Any]:
-            parts = (getattr(message.values[0], name) or [None] * message.count for message in messages)
-            return list(chain.from_iterable(parts))
+    def _of_columns(self, messages: Sequence[Decoded]) -> NDArray[np.intp]:
+        counts, told = [message.count for message in messages], [message.values[0] for message in messages]
+        columns = [
+            list(chain.from_iterable(column or repeat(None, count) for column, count in zip(some, counts, strict=True)))
+            for some in zip(*map(msgspec.structs.astuple, told), strict=True)
+        ]
+        return self._places(columns, list(chain.from_iterable(message.scores or () for message in messages)))
 
-        scores = [score for message in messages for score in message.scores or ()]
-        texts = {name: joined(name) for name in self._text}
-        return self._places({name: joined(name) for name in self._number}, texts, scores)
-
-    def _places(self, numbers: Mapping[str, Column], texts: Mapping[str, Column], scores: Column) -> NDArray[np.int64]:
-        found = {**numbers, **texts}
-        columns = {name: found[_attribute(n)] for n, name in enumerate(self._kinds)}
-        return places_of(self._profile, columns, scores)
+    def _places(self, columns: Sequence[Sequence[Any]], scores: Sequence[float | None]) -> NDArray[np.intp]:
+        found: dict[str, Column] = {
+            name: column if kind is str else _numbers(column)
+            for (name, kind), column in zip(self._kinds.items(), columns, strict=True)
+        }
+        return places_of(self._profile, found, _numbers(scores))
 
 
 _readers: dict[str, Reader] = {}  # by the profile's hash: never stale
@@ -137,14 +186,12 @@ def reader_of(profile: Profile) -> Reader:
     return reader
 
 
-def _matrix(rows: Sequence[Any], names: Sequence[str]) -> NDArray[np.float64]:
-    """Numbers of rows, None as NaN, shape (names, rows)."""
-    get = attrgetter(*names) if len(names) > 1 else lambda row: (getattr(row, names[0]),)
+def _numbers(column: Sequence[float | None]) -> NDArray[np.float64]:
+    """A column of floats, None as NaN, shape (rows,)."""
     try:
-        flat = np.fromiter(chain.from_iterable(map(get, rows)), np.float64, len(rows) * len(names))
-    except TypeError:  # a None is among them, which is slower
-        flat = np.array(list(chain.from_iterable(map(get, rows))), np.float64)
-    return flat.reshape(len(rows), len(names)).T
+        return np.frombuffer(struct.pack(f"{len(column)}d", *column))
+    except struct.error:  # a None is among them, which is slower
+        return np.array(column, np.float64)
 
 
 def _kinds(profile: Profile) -> dict[str, Any]:

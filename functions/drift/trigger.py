@@ -28,15 +28,16 @@ log = logging.getLogger("refluent.drift")
 def score_drift_on_telemetry(messages: typing.List[func.EventHubEvent]) -> None:  # noqa: UP006  # list[...] fails to load
     """Count a batch of messages, each once; whatever is wrong with one, its neighbours are counted."""
     from functions.drift.judge import judge_alarmed  # noqa: PLC0415 - numpy: a tenth of the start, for telemetry alone
-    from functions.drift.perform import count_all, look  # noqa: PLC0415 - likewise
+    from functions.drift.perform import count_all, take  # noqa: PLC0415 - likewise
     from functions.drift.profiles import Profiles  # noqa: PLC0415 - likewise
+    from functions.drift.runs import Batch  # noqa: PLC0415 - likewise
 
-    here, found = cloud(), []
+    here, batch = cloud(), Batch()
     profiles = Profiles(here)
     for message in messages:
         with acknowledging(here, "score_drift_on_telemetry", message):
-            found.append(look(here, read_telemetry(message), profiles))
-    books = count_all(here, found, here.now())
+            take(read_telemetry(message), profiles, batch)
+    books = count_all(here, batch, here.now())
     log.info("of %s messages: %s", len(messages), dict(books.tally))
     judge_alarmed(here, books.alarmed, here.now())
 
@@ -45,13 +46,14 @@ def score_drift_on_telemetry(messages: typing.List[func.EventHubEvent]) -> None:
 def score_drift_on_device_event(message: func.EventGridEvent) -> None:
     """Count one message that came by Event Grid: the same as above in another envelope."""
     from functions.drift.judge import judge_alarmed  # noqa: PLC0415 - see above
-    from functions.drift.perform import count_all, look  # noqa: PLC0415 - see above
+    from functions.drift.perform import count_all, take  # noqa: PLC0415 - see above
     from functions.drift.profiles import Profiles  # noqa: PLC0415 - see above
+    from functions.drift.runs import Batch  # noqa: PLC0415 - see above
 
-    here = cloud()
+    here, batch = cloud(), Batch()
     with acknowledging(here, "score_drift_on_device_event", message):
-        received = read_device_event(message, here.settings)
-        books = count_all(here, [look(here, received, Profiles(here))], here.now())
+        take(read_device_event(message, here.settings), Profiles(here), batch)
+        books = count_all(here, batch, here.now())
         judge_alarmed(here, books.alarmed, here.now())
 
 

@@ -7,11 +7,9 @@ import numpy as np
 
 from functions import field
 from functions.drift.decide import Counted, Drifted
-from functions.drift.runs import Stint
+from functions.drift.runs import Stint, Told
 from functions.outcomes import learnt
-from functions.telemetry import RawTelemetry, Telemetry
-
-type Told = Telemetry | RawTelemetry
+from functions.telemetry import Telemetry
 
 
 def used(uses: field.Uses, stint: Stint, counted: Counted) -> field.Uses:
@@ -25,30 +23,31 @@ def used(uses: field.Uses, stint: Stint, counted: Counted) -> field.Uses:
     run, told, profile = stint.run, stint.told, stint.profile
     seconds = stint.loop.rollout.compare_every.total_seconds()
     periods = np.array([int(at_us / 1e6 // seconds) for at_us in run.at_us], np.int64)
-    use = uses.get(run.version)
+    if not counted.counted.any():
+        return uses
+    found = list[field.Period]()
     for number in np.unique(periods[counted.counted]).tolist():
         chosen = counted.counted & (periods == number)
         some = [(told[place], run.rows[place]) for place in np.flatnonzero(chosen).tolist()]
         scores = run.content.sum(chosen)[profile.score_block].tolist()
-        use = field.counted(use, run.profile, _period(number, some, scores))
-    if use is None or not counted.counted.any():
-        return uses
+        found.append(_period(number, some, scores))
+    use = field.counted(uses.get(run.version), run.profile, found)
     alarms = [verdict.explanation for verdict in counted.verdicts if isinstance(verdict, Drifted)]
     newest = int(periods[counted.counted].max())
     use = field.drifted(use, alarms, goes_on=counted.state.episode is not None, at=newest)
-    messages = [told[place] for place in np.flatnonzero(counted.counted).tolist()]
+    messages = [one for place in np.flatnonzero(counted.counted).tolist() if (one := told[place])]
     uses = _shadows({**uses, run.version: use}, messages, version=run.version)
     return learnt(uses, chain.from_iterable(one.outcomes for one in messages), stint.loop.rollout.compare_every)
 
 
-def _period(number: int, told: Sequence[tuple[Told, int]], scores: Sequence[int]) -> field.Period:
+def _period(number: int, told: Sequence[tuple[Told | None, int]], scores: Sequence[int]) -> field.Period:
     """One period of messages, each with its rows; raw rows that tell of no requests came one by one."""
-    latencies = [one.latency_counts for one, _ in told if one.latency_counts]
+    latencies = [one.latency_counts for one, _ in told if one and one.latency_counts]
     return field.Period(
         at=number,
         rows=sum(rows for _, rows in told),
-        requests=sum(rows if one.requests is None else one.requests for one, rows in told),
-        failed=sum(one.failed for one, _ in told),
+        requests=sum(rows if one is None or one.requests is None else one.requests for one, rows in told),
+        failed=sum(one.failed for one, _ in told if one),
         latencies=tuple(map(sum, zip(*latencies, strict=True))),
         scores=field.grouped(scores),
     )

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions import field
-from functions.drift.rows import Reader
+from functions.drift.rows import AT_ONCE, Table
 from functions.drift.state import DeviceState
 from functions.drift.trigger import score_drift_on_device_event, score_drift_on_telemetry
 from functions.telemetry import NOTHING, RawTelemetry
@@ -160,8 +160,8 @@ def test_bytes_that_are_no_rows_are_set_aside(here: FakeCloud, kind: str) -> Non
 
 @given(st.lists(st.lists(st.integers(0, ROWS - 1), max_size=6), max_size=6), st.data())
 def test_any_messages_counted_at_once_are_the_sum_of_each(messages: list[list[int]], data: st.DataObject) -> None:
-    reader = Reader(REFERENCE)
-    read = [reader.read(message(rows, by_row=data.draw(st.booleans()))) for rows in messages]
+    table = Table(REFERENCE)
+    read = [table.read(message(rows, by_row=data.draw(st.booleans()))) for rows in messages]
     chosen = np.array([data.draw(st.booleans()) for _ in messages], np.bool_)
     if not messages:
         return
@@ -171,7 +171,19 @@ def test_any_messages_counted_at_once_are_the_sum_of_each(messages: list[list[in
             expected.add(
                 {name: [values[n] for n in rows] for name, values in COLUMNS.items()}, [SCORES[n] for n in rows]
             )
-    assert np.array_equal(reader.count(read).sum(chosen), expected.counts)
+    assert np.array_equal(table.counted(read).sum(chosen), expected.counts)
+
+
+def test_rows_of_more_messages_than_are_counted_at_once_stay_with_their_messages() -> None:
+    table, many = Table(REFERENCE), [[n % ROWS] for n in range(2 * AT_ONCE + 7)]
+    read = [table.read(message(rows, by_row=len(rows) == n % 2)) for n, rows in enumerate(many)]
+    some = [2 * AT_ONCE + 3, AT_ONCE, 5]
+    expected = Sketch(REFERENCE)
+    for n in some[1:]:
+        rows = many[n]
+        expected.add({name: [values[n] for n in rows] for name, values in COLUMNS.items()}, [SCORES[n] for n in rows])
+    counted = table.counted([read[n] for n in some])
+    assert np.array_equal(counted.sum(np.array([False, True, True])), expected.counts)
 
 
 def message(rows: list[int], *, by_row: bool) -> RawTelemetry:
@@ -194,18 +206,18 @@ def test_pairs_and_contexts_are_counted_too_and_a_context_need_not_be_told() -> 
     wide = {name: np.asarray(values, object)[:50].tolist() for name, values in columns.items()}
     expected = Sketch(profile)
     expected.add(wide, [0.5] * 50)
-    reader = Reader(profile)
+    table = Table(profile)
     bare = msgspec.convert({**raw(), "columns": NOTHING, "scores": packed([0.5] * 50), "rows": NOTHING}, RawTelemetry)
-    one = reader.read(msgspec.structs.replace(bare, columns=packed(wide)))
-    assert np.array_equal(reader.count([one]).sum(np.ones(1, np.bool_)), expected.counts)
+    one = table.read(msgspec.structs.replace(bare, columns=packed(wide)))
+    assert np.array_equal(table.counted([one]).sum(np.ones(1, np.bool_)), expected.counts)
     narrow = {name: values for name, values in wide.items() if name != "hour"}
-    told_less = reader.read(msgspec.structs.replace(bare, columns=packed(narrow)))
+    told_less = table.read(msgspec.structs.replace(bare, columns=packed(narrow)))
     less = Sketch(profile)
     less.add(narrow, [0.5] * 50)
-    assert np.array_equal(reader.count([told_less]).sum(np.ones(1, np.bool_)), less.counts)
+    assert np.array_equal(table.counted([told_less]).sum(np.ones(1, np.bool_)), less.counts)
 
 
 def test_places_are_where_a_sketch_counts() -> None:
     places = places_of(REFERENCE, DRAWN, SCORES)
-    assert places.shape == (len(REFERENCE.blocks), ROWS)
+    assert places.shape == (ROWS, len(REFERENCE.blocks))
     assert np.array_equal(np.bincount(places.ravel(), minlength=len(EXPECTED.counts)), EXPECTED.counts)

@@ -28,7 +28,7 @@ def answers(town: Town, device: str, *, tilt: float, labelled: bool = True, vers
     period = field.Period(at, 4_000, 40, 0, (), tuple(counted(scores)))
     stored = town.rows.get("devices", LOOP, f"{device}/inference")
     uses = dict(field.from_bytes(stored.row.get(field.COLUMN))) if stored else {}
-    use = field.counted(uses.get(version), "p", period)
+    use = field.counted(uses.get(version), "p", [period])
     uses[version] = field.judged(use, [outcome(scores, labels, at)] if labelled else [])
     town.put(device, **{field.COLUMN: field.to_bytes(uses)})
 

@@ -12,7 +12,7 @@ import azure.functions as func
 import numpy as np
 
 from functions import envelope
-from functions.drift.rows import Reader
+from functions.drift.rows import Table
 from functions.errors import Ignored, Poison
 from functions.settings import Settings, load
 from functions.telemetry import RawTelemetry, read, sketch_bytes
@@ -31,11 +31,6 @@ def profile() -> Profile:
     rng = np.random.default_rng(1)
     columns = {"temp": rng.normal(50, 10, 500), "carrier": rng.choice(["AA", "B6"], 500).tolist()}
     return Profile.build(columns, kinds=KINDS, scores=rng.random(500))
-
-
-@cache
-def _reader() -> Reader:
-    return Reader(profile())
 
 
 @cache
@@ -76,7 +71,8 @@ def telemetry(data: bytes) -> None:
         told = received.telemetry
         with suppress(ValueError):
             if isinstance(told, RawTelemetry):
-                _reader().count([_reader().read(told)])
+                table = Table(profile())
+                table.counted([table.read(told)])
             else:
                 Sketch.from_bytes(sketch_bytes(told, "lga"), profile())
 

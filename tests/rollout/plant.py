@@ -90,7 +90,7 @@ class Plant:
                 latencies=tuple(latencies.tolist()),
                 scores=grouped(np.bincount(cells, minlength=259).tolist()),
             )
-            mine[version] = counted(mine.get(version), version, period)
+            mine[version] = counted(mine.get(version), version, [period])
             if outcomes:
                 happened = (self.fate.random(self.rows) < scores).astype(np.float64)
                 mine[version] = judged(mine[version], [judgement(self.days, told, happened)])

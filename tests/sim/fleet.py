@@ -202,7 +202,7 @@ class Field:
         version, failed = str(device.serves), 60 if self.end_of(device.serves) == HARMFUL else 0
         period = Period(int(self.world.scheduler.now // 600), 100, 100, failed, (), (0,) * 66)
         said, episode = "temp, share above 3: 4 % → 9 %, since window 2", device.episode
-        use = counted(uses.get(version), version, period)
+        use = counted(uses.get(version), version, [period])
         uses[version] = drifted(use, [said] if episode else [], goes_on=episode > 0, at=period.at)
         evidence = 40.0 if episode else 0.5
         seen: Row = {"feature": "temp", "rising": True, "explanation": said}

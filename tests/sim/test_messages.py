@@ -19,7 +19,7 @@ MUTANTS = (
     Mutant("a race that was lost counts as won", perform._attempt, "if books is not None:", "if True:"),
     Mutant("gaps are told to nobody", decide._fill, "gaps=gaps", "gaps=()"),
     Mutant("what waits is dropped", decide._fill, "waiting=slots.kept(open_from)", "waiting=()"),
-    Mutant("poison ends its batch", perform._rows, "except ValueError as problem:", "except KeyError as problem:"),
+    Mutant("poison ends its batch", perform.take, "except ValueError as problem:", "except KeyError as problem:"),
 )
 
 
