@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sketch.blocks import Blocks
 from sketch.features import (
     CategoryFeature,
     Column,
@@ -16,7 +17,25 @@ from sketch.features import (
     numbers,
 )
 
+type Row = Mapping[str, object]
 type Places = NDArray[np.int16]
+
+
+def columns_of(blocks: Blocks, rows: Sequence[Row]) -> dict[str, Column]:
+    """Rows as columns: of every feature, and of every context's column, which a row need not have.
+
+    Raises:
+        ValueError: A row does not name a feature.
+    """
+    contexts = blocks.contexts.columns if blocks.contexts else ()
+    columns: dict[str, Column] = {name: [row.get(name) for row in rows] for name in contexts}
+    for feature in blocks.features:
+        try:
+            columns[feature.name] = [row[feature.name] for row in rows]
+        except KeyError:
+            place = next(place for place, row in enumerate(rows, 1) if feature.name not in row)
+            raise ValueError(f"row {place} of {len(rows)} does not name {feature.name!r}; null is missing") from None
+    return columns
 
 
 def column_of(feature: Feature, columns: Mapping[str, Column], rows: int) -> Column:

@@ -14,14 +14,14 @@ Reading needs the profile: it says how many cells there are, and each feature's 
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sketch.contexts import Contexts
-from sketch.counting import column_of
+from sketch.counting import Row, column_of, columns_of
 from sketch.features import (
     CELLS,
     CategoryFeature,
@@ -93,6 +93,18 @@ class Sketch:
                 blocks.append((block, cells.start))
         self._counts += counts + _counts_of_numbers(columns_of_numbers, blocks, len(counts))
         self.rows += len(answers)
+
+    def add_rows(self, rows: Sequence[Row], scores: Column) -> None:
+        """Count rows that come row by row, as JSON has them: what `add` counts of their columns.
+
+        Args:
+            rows: Values by name; None when missing. A row that leaves out a context's column counts as `other`.
+            scores: As `add` takes them.
+
+        Raises:
+            ValueError: A row does not name a feature; or as `add`.
+        """
+        self.add(columns_of(self.profile, rows), scores)
 
     def __add__(self, other: "Sketch") -> "Sketch":
         """The sketch of both sets of rows: exact, in any order, in any grouping.

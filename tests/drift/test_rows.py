@@ -168,9 +168,7 @@ def test_any_messages_counted_at_once_are_the_sum_of_each(messages: list[list[in
     expected = Sketch(REFERENCE)
     for rows, counts in zip(messages, chosen.tolist(), strict=True):
         if counts:
-            expected.add(
-                {name: [values[n] for n in rows] for name, values in COLUMNS.items()}, [SCORES[n] for n in rows]
-            )
+            expected.add_rows([BY_ROW[n] for n in rows], [SCORES[n] for n in rows])
     assert np.array_equal(table.counted(read).sum(chosen), expected.counts)
 
 
@@ -181,7 +179,7 @@ def test_rows_of_more_messages_than_are_counted_at_once_stay_with_their_messages
     expected = Sketch(REFERENCE)
     for n in some[1:]:
         rows = many[n]
-        expected.add({name: [values[n] for n in rows] for name, values in COLUMNS.items()}, [SCORES[n] for n in rows])
+        expected.add_rows([BY_ROW[n] for n in rows], [SCORES[n] for n in rows])
     counted = table.counted([read[n] for n in some])
     assert np.array_equal(counted.sum(np.array([False, True, True])), expected.counts)
 

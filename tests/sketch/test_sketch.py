@@ -39,6 +39,30 @@ def test_sketches_add_up_exactly_in_any_order_and_grouping(a: list, b: list, c: 
 
 
 @given(ROWS)
+def test_rows_are_counted_like_their_columns(rows: list) -> None:  # type: ignore[type-arg] # rows
+    sketch = Sketch(REFERENCE)
+    documents: list[dict[str, object]] = [{"temp": temp, "carrier": carrier, "more": 1} for temp, carrier, _ in rows]
+    sketch.add_rows(documents, [score for *_, score in rows])
+    assert sketch == sketch_of(rows)
+
+
+def test_a_row_must_name_every_feature_and_need_not_name_its_context() -> None:
+    hours = Profile.build(
+        {"temp": [1.0, 2.0], "hour": [8, 8], "site": ["lga", "lga"]},
+        kinds={"temp": "number"},
+        scores=[0.5, 0.5],
+        contexts=["hour", "site"],
+    )
+    sketch = Sketch(hours)
+    rows = [{"temp": 1.0, "hour": 8, "site": "lga"}, {"temp": 2.0, "hour": 8}, {"temp": 3.0}]
+    sketch.add_rows(rows, [0.1, 0.2, 0.3])
+    assert sketch.counts[hours.context_block].tolist() == [1, 2]
+    with pytest.raises(ValueError, match="row 2 of 2 does not name 'temp'"):
+        sketch.add_rows([{"temp": 1.0}, {"tmp": 2.0}], [0.1, 0.2])
+    assert sketch.rows == 3
+
+
+@given(ROWS)
 def test_bytes_read_back_as_the_same_sketch(rows: list) -> None:  # type: ignore[type-arg] # rows
     sketch = sketch_of(rows)
     assert Sketch.from_bytes(sketch.to_bytes(), REFERENCE) == sketch
