@@ -1,12 +1,12 @@
 """`python -m bench.scale`: 100 to 1,000,000 devices on paper, and how much a sketch saves, measured.
 
-Prices are assumptions of November 2026 in euros, of the size of list prices in West Europe, and not read from an offer;
-docs/scale.md says what they are and where to look them up.
+Limits are those of the vendor's documents; prices are list prices that others quote, in euros, and not read from an
+offer. docs/scale.md says where from.
 """
 
 import json
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, exp
 
 import numpy as np
 from rich.console import Console
@@ -20,12 +20,19 @@ FLEETS = (100, 1_000, 10_000, 100_000, 1_000_000)
 A_DAY = 24 * 60  # messages of a device: one a minute
 DAYS = 30.4
 ENVELOPE_BYTES = 480  # of a message beside its sketch
-HUBS = {"S1": (400_000, 23.0), "S2": (6_000_000, 230.0), "S3": (300_000_000, 2_300.0)}  # messages a day, euros a month
+HUBS = {  # of a unit: messages a day, sends a second, euros a month; and how many units a hub may have
+    "S1": (400_000, 12, 23.0, 200),
+    "S2": (6_000_000, 120, 230.0, 200),
+    "S3": (300_000_000, 6_000, 2_300.0, 10),
+}
+HUB_SENDS = 100  # a second, of any hub
 EVENT_HUB_BYTES, EVENT_HUB_EVENTS, EVENT_HUB_EUROS = 1_000_000, 1_000, 20.0  # a throughput unit: in a second; month
-TABLE_EUROS = 0.00036 / 1e4  # an operation
+EVENT_EUROS = 0.026e-6  # a message that Event Hubs takes in
+TABLE_EUROS = 0.00033 / 1e4  # an operation
 GB_SECOND_EUROS, CALL_EUROS, INSTANCE_GB = 0.000024, 0.37e-6, 2.0
+LEAST_S = 1.0  # of an instance, paid for whenever it has something to do
 DEVICE_MS, MESSAGE_MS = 12.0, 0.2  # of an instance: a device's row read, scored and written; a message read
-BATCH = 100  # messages of an invocation
+BATCH = 100  # messages of an invocation, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,39 +58,58 @@ class Month:
 
     @property
     def hub(self) -> tuple[str, int, float]:
-        offers = [(name, ceil(self.chunks_a_day / most), euros) for name, (most, euros) in HUBS.items()]
-        name, units, euros = min(offers, key=lambda offer: offer[1] * offer[2])
+        offers = [(name, self._units(a_day, sends), euros) for name, (a_day, sends, euros, _) in HUBS.items()]
+        within = [offer for offer in offers if offer[1] <= HUBS[offer[0]][3]]
+        name, units, euros = min(within, key=lambda offer: offer[1] * offer[2])
         return name, units, units * euros
+
+    def _units(self, a_day: int, sends: int) -> int:
+        return max(ceil(self.chunks_a_day / a_day), ceil(self.a_second / sends) if self.a_second > HUB_SENDS else 1)
 
     @property
     def event_hub_units(self) -> int:
         return ceil(max(self.a_second * self.bytes_each / EVENT_HUB_BYTES, self.a_second / EVENT_HUB_EVENTS, 1))
 
     @property
-    def distinct(self) -> float:
-        """Devices of a batch: nearly as many as messages, unless the fleet is small."""
-        return self.devices * (1 - (1 - 1 / self.devices) ** BATCH)
+    def batch(self) -> int:
+        """Messages of an invocation: the host waits for no second one, unless they come faster than they are read."""
+        return 1 if self.a_second * (DEVICE_MS + MESSAGE_MS) / 1e3 < 1 else BATCH
 
     @property
-    def batch_s(self) -> float:
-        """Of one instance for a batch, one device after another."""
-        return (self.distinct * DEVICE_MS + BATCH * MESSAGE_MS) / 1e3
+    def distinct(self) -> float:
+        """Devices of a batch: nearly as many as messages, unless the fleet is small."""
+        return self.devices * (1 - (1 - 1 / self.devices) ** self.batch)
+
+    @property
+    def calls(self) -> float:
+        """Of the function, a second."""
+        return self.a_second / self.batch
+
+    @property
+    def work(self) -> float:
+        """Of instances: seconds a second, one device after another."""
+        return self.calls * (self.distinct * DEVICE_MS + self.batch * MESSAGE_MS) / 1e3
 
     @property
     def instances(self) -> int:
-        return ceil(self.a_second / BATCH * self.batch_s)
+        return ceil(self.work)
+
+    @property
+    def paid(self) -> float:
+        """Of instances, seconds a second; few calls come by chance, and each begins a second or is in one."""
+        return max(self.work, 1 - exp(-self.calls * LEAST_S))
 
     @property
     def operations(self) -> float:
         """Of tables, a second: a row is read and written for each device of each batch."""
-        return self.a_second / BATCH * self.distinct * 2
+        return self.calls * self.distinct * 2
 
     @property
     def euros(self) -> float:
-        calls = self.a_second / BATCH * 86_400 * DAYS
-        functions = calls * (self.batch_s * INSTANCE_GB * GB_SECOND_EUROS + CALL_EUROS)
-        tables = self.operations * 86_400 * DAYS * TABLE_EUROS
-        return self.hub[2] + self.event_hub_units * EVENT_HUB_EUROS + functions + tables
+        seconds = 86_400 * DAYS
+        functions = self.paid * INSTANCE_GB * GB_SECOND_EUROS + self.calls * CALL_EUROS
+        hubs = self.hub[2] + self.event_hub_units * EVENT_HUB_EUROS
+        return hubs + seconds * (functions + self.a_second * EVENT_EUROS + self.operations * TABLE_EUROS)
 
 
 def main() -> None:

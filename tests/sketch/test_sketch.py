@@ -54,7 +54,7 @@ def test_a_row_must_name_every_feature_and_need_not_name_its_context() -> None:
         contexts=["hour", "site"],
     )
     sketch = Sketch(hours)
-    rows = [{"temp": 1.0, "hour": 8, "site": "lga"}, {"temp": 2.0, "hour": 8}, {"temp": 3.0}]
+    rows: list[dict[str, object]] = [{"temp": 1.0, "hour": 8, "site": "lga"}, {"temp": 2.0, "hour": 8}, {"temp": 3.0}]
     sketch.add_rows(rows, [0.1, 0.2, 0.3])
     assert sketch.counts[hours.context_block].tolist() == [1, 2]
     with pytest.raises(ValueError, match="row 2 of 2 does not name 'temp'"):
