@@ -42,6 +42,7 @@ from tests.fakes.cloud import FakeCloud
 
 DEVICES, MESSAGES, BATCH, TURNS = 50, 20_000, 10_000, 5
 ROWS_PER_COLUMNS, ROWS_PER_SKETCH = 100, 1_000
+APART_S = 60  # twice the lateness: every message closes the slot of the one before, which fills a window
 START = datetime(2026, 3, 1, tzinfo=UTC)
 NUMBERS, CATEGORIES = [f"n{n}" for n in range(20)], [f"c{n}" for n in range(5)]
 KINDS: Mapping[str, Kind] = {**dict.fromkeys(NUMBERS, "number"), **dict.fromkeys(CATEGORIES, "category")}
@@ -67,10 +68,10 @@ def profile() -> Profile:
     return Profile.build(drawn(rng, 20_000), kinds=KINDS, scores=rng.random(20_000))
 
 
-def body(place: int, **members: object) -> Body:
-    """One message: of device `place` in turn, a second after its one before."""
+def body(place: int, *, every_s: int, **members: object) -> Body:
+    """One message: of device `place` in turn, so many seconds after its one before."""
     device, sequence = place % DEVICES, place // DEVICES
-    at = (START + timedelta(seconds=sequence)).isoformat()
+    at = (START + timedelta(seconds=sequence * every_s)).isoformat()
     names = {"v": 1, "loop": "flight-delays", "model": "flight-delays", "version": "1", "epoch": f"{device:032x}"}
     message = {**names, "sequence": sequence, "from": at, "to": at, **members}
     sender = {"connection-device-id": f"device-{device}", "connection-module-id": "inference"}
@@ -86,12 +87,12 @@ def bodies() -> dict[str, list[Body]]:
     packed = [sketched(rng) for _ in range(20)]
     counters = {"rows": ROWS_PER_SKETCH, "requests": 100, "failed": 0, "profile": profile().hash}
     return {
-        "row": [body(n, kind="rows", rows=[row]) for n, row in enumerate(rows)],
+        "row": [body(n, every_s=1, kind="rows", rows=[row]) for n, row in enumerate(rows)],
         "columns": [
-            body(n, kind="rows", columns={name: columns[name][some] for name in KINDS}, scores=scores[some])
+            body(n, every_s=30, kind="rows", columns={name: columns[name][some] for name in KINDS}, scores=scores[some])
             for n, some in enumerate(many)
         ],
-        "sketch": [body(n, **counters, sketch=packed[n % 20]) for n in range(MESSAGES // 10)],
+        "sketch": [body(n, every_s=60, **counters, sketch=packed[n % 20]) for n in range(MESSAGES // 10)],
     }
 
 
@@ -158,6 +159,7 @@ def through_the_trigger(figures: Figures) -> None:
     counters = {"rows": ROWS_PER_SKETCH, "requests": 100, "failed": 0, "profile": profile().hash, "sketch": packed}
     fake.blobs.put("models", "flight-delays/1/profile.json", profile().to_json().encode())
     with TemporaryDirectory() as home, claimed_stack(Path(home)) as stack, services(stack):
+        fake.settings = fake.settings.model_copy(update={"loops_folder": _loops(Path(home)), "requests_at_once": 8})
         os.environ.update(stack.sdk_environment())
         fake.rows = TableRows(stack.table_url, credential(None))  # type: ignore[assignment] # the real one
         for distinct in (1, 10, 100):
@@ -176,10 +178,20 @@ def through_the_trigger(figures: Figures) -> None:
     figures.single("azurite_device_ms", 1e3 * each, of="of that, a distinct device (ms)")
 
 
+def _loops(home: Path) -> Path:
+    """A folder with the tests' loop, which watches what the messages bring as the pure path does."""
+    folder, loop = home / "loops", Path("tests/loops/flight-delays.toml").read_text(encoding="utf-8")
+    seconds = int(WATCHED["lateness"].total_seconds())
+    watch = f'features = []\nscores = true\nwindow_rows = {WATCHED["window_rows"]}\nlateness = "{seconds} s"\n'
+    folder.mkdir()
+    (folder / "flight-delays.toml").write_text(f"{loop.partition('[drift]')[0]}[drift]\n{watch}", encoding="utf-8")
+    return folder
+
+
 def _next(place: int, turn: int, distinct: int, counters: Mapping[str, object]) -> func.EventHubEvent:
     """A message of one of some devices, each of which counts its own."""
     sequence = turn * (100 // distinct) + place // distinct
-    sender, data = body(place % distinct % DEVICES + DEVICES * sequence, **counters)
+    sender, data = body(place % distinct % DEVICES + DEVICES * sequence, every_s=APART_S, **counters)
     name = f"{distinct}-{place % distinct}"
     return func.EventHubEvent(body=data, iothub_metadata={**sender, "connection-device-id": name})
 
