@@ -174,12 +174,15 @@ class Rollout(Section):
     hours: Annotated[str, Field(pattern=r"^$|^([01]?\d|2[0-3])-([01]?\d|2[0-4])$", description="UTC, from-to")] = ""
     shadow_for: Span = timedelta(0)
     shadow_may_differ: Annotated[float, Field(gt=0, description="mean distance of two scores")] = 0.2
-    compare_every: Span = timedelta(hours=1)
+    compare_every: Annotated[Span, Field(gt=timedelta(0))] = timedelta(hours=1)
     scores_may_move: Annotated[float, Field(gt=0, le=1, description="share of rows")] = 0.2
     failures_may_rise: Annotated[float, Field(gt=0, le=1, description="share of requests")] = 0.02
     latency_may_grow: Annotated[float, Field(gt=1, le=1000, description="times")] = 4.0
     loss_may_grow: Annotated[float, Field(gt=1, description="times, where outcomes are known")] = 1.1
     false_alarm: Annotated[float, Field(gt=0, le=0.5, description="risk that a good version is rolled back")] = 0.01
+    stalled_after: Annotated[Span, Field(gt=timedelta(0), description="beyond what a ring asks for")] = timedelta(
+        days=2
+    )
     ring: Annotated[list[Ring], Field(min_length=1)]
 
     @model_validator(mode="after")

@@ -72,6 +72,12 @@ def spelled(size_bytes: int) -> str:
     return f"{size_bytes / _SIZES[unit]:.4g} {unit}"
 
 
+def lasting(length: timedelta) -> str:
+    """A span as people are told of it: "26 hours", "40 s"."""
+    hours = length.total_seconds() / 3600
+    return f"{hours:.0f} hours" if hours >= 1 else f"{length.total_seconds():.0f} s"
+
+
 def _weekdays(first: str | None, last: str | None) -> frozenset[int]:
     if first is None:
         return frozenset(range(7))

@@ -213,7 +213,7 @@ def _toml(value: object) -> str:
         hours = value // timedelta(hours=1)
         if value % timedelta(hours=1):
             return f'"{value // timedelta(minutes=1)} min"'
-        return f'"{hours} hour"' if hours < 24 else f'"{value.days} day"'
+        return f'"{hours} hour"' if hours < 24 else f'"{value.days} day{"s" * (value.days > 1)}"'
     return "none" if value is None else json.dumps(value)
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.quantities import hours, size, span, spelled
+from functions.quantities import hours, lasting, size, span, spelled
 
 SUNDAY = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -22,6 +22,10 @@ def test_what_is_no_size_says_what_is_one(text: object) -> None:
 
 def test_bytes_are_spelled_as_a_person_reads_them() -> None:
     assert [spelled(n) for n in (0, 999, 1_000, 12_345_678, 3 * 10**9)] == ["0 B", "999 B", "1 KB", "12.35 MB", "3 GB"]
+
+
+def test_spans_are_told_in_hours_or_seconds() -> None:
+    assert [lasting(timedelta(seconds=n)) for n in (0, 59, 3_600, 2 * 86_400)] == ["0 s", "59 s", "1 hours", "48 hours"]
 
 
 def test_a_span_reads_as_written() -> None:

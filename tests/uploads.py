@@ -32,8 +32,13 @@ def declare(here: FakeCloud, loop: str = "flight-delays", **data: object) -> Non
 
 def retrains(here: FakeCloud, loop: str = "flight-delays", **retrain: object) -> None:
     """Change what a loop's file says under [retrain]."""
+    says(here, "retrain", loop, **retrain)
+
+
+def says(here: FakeCloud, section: str, loop: str = "flight-delays", **changes: object) -> None:
+    """Change what a loop's file says under a section."""
     old = here.settings.loops[loop]
-    new = old.model_copy(update={"retrain": old.retrain.model_copy(update=retrain)})
+    new = old.model_copy(update={section: getattr(old, section).model_copy(update=changes)})
     here.settings = _Settings(here.settings, new)  # type: ignore[assignment] # likewise
 
 

@@ -8,6 +8,7 @@ from math import log
 from functions.drift.fleet import SCOPES, Picture, Watched, survey
 from functions.drift.records import ENDING, MOST_MEMBERS, OPEN, OVER, SETTLING, TELLING, Device, Episode
 from functions.events import Scope
+from functions.quantities import lasting
 
 _NEPER = log(10)
 
@@ -244,16 +245,11 @@ def _ended(episode: Episode, seen: Seen, patience: Patience, now: datetime) -> s
     told = {
         f"{calm} calm again": calm,
         f"{replaced} on another model version, which starts afresh": replaced,
-        f"{silent} silent for more than {_spelled(patience.silent_after)}": silent,
+        f"{silent} silent for more than {lasting(patience.silent_after)}": silent,
     }
     return f"of {len(episode.members)} device{'s' * (len(episode.members) > 1)}, " + ", ".join(
         text for text, count in told.items() if count
     )
-
-
-def _spelled(span: timedelta) -> str:
-    hours = span.total_seconds() / 3600
-    return f"{hours:.0f} hours" if hours >= 1 else f"{span.total_seconds():.0f} s"
 
 
 def _ending(episode: Episode, why: str) -> Episode:

@@ -56,6 +56,7 @@ COLOURS = {
     "GiveUp": "red",
     "Reject": "yellow",
     "Pause": "red",
+    "Stall": "bold yellow",
     "RollBack": "red",
     "Image": "green",
     "NoImage": "red",
@@ -97,6 +98,8 @@ def show_status(as_json: Json = False) -> None:  # noqa: FBT002  # typer's flags
         table.add_row("retraining", loop.retraining or "nothing decided yet")
         table.add_row("jobs", "\n".join(f"{name}: {state}" for name, state in loop.jobs.items()) or "none")
         table.add_row("models", "\n".join(f"{loop.loop}:{v}: {state}" for v, state in loop.rollouts.items()) or "none")
+        if loop.underway:
+            table.add_row("underway", "\n".join(f"{loop.loop}:{v}: {way}" for v, way in loop.underway.items()))
         without = "none" if here.settings.registry_id else "none: CONTAINER_REGISTRY_ID is not set"
         table.add_row("images", "\n".join(f"{loop.loop}:{v}: {it}" for v, it in loop.images.items()) or without)
         if loop.pin:

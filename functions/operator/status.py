@@ -7,12 +7,13 @@ from datetime import datetime
 
 from functions.field import DEVICES
 from functions.journal import Entry, chain, entries
-from functions.loops import Loop
+from functions.loops import Loop, Ring
 from functions.operator import episodes
 from functions.operator.orders import pinned
-from functions.ports import Rows, Stored
+from functions.ports import Row, Rows, Stored
 
 OPEN_TRANSFERS = ("landed", "incomplete", "quarantined")
+UNDERWAY = ("awaiting approval", "shadowing", "rolling", "paused", "rolling back")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class LoopStatus:
         retraining: What the retraining timer decided last, why, and since when.
         jobs: Job name -> state: started, registered, reject, giveup, retry, rolled back.
         rollouts: Model version -> state: rolling, done, paused, superseded, awaiting approval, rolled back, …
+        underway: Model version that has not arrived -> how far it is, since when, and what it waits for.
         images: Model version -> its image by digest, or how its build stands.
         pin: What an operator pinned, and why; "" for nothing.
         drift: Open episode -> how far it reaches, what moved, what was told and done.
@@ -44,6 +46,7 @@ class LoopStatus:
     retraining: str
     jobs: Mapping[str, str]
     rollouts: Mapping[str, str]
+    underway: Mapping[str, str]
     images: Mapping[str, str]
     pin: str
     drift: Mapping[str, str]
@@ -53,7 +56,7 @@ class LoopStatus:
 
 def status(rows: Rows, loops: Mapping[str, Loop]) -> list[LoopStatus]:
     """Read every loop's state."""
-    return [_status(rows, name) for name in loops]
+    return [_status(rows, name, loop.rollout.ring) for name, loop in loops.items()]
 
 
 def why(rows: Rows, loops: Mapping[str, Loop], subject: str) -> list[Entry]:
@@ -84,12 +87,13 @@ def readable(entry: Entry) -> dict[str, object]:
     return {**asdict(entry), "at": entry.at.isoformat()}
 
 
-def _status(rows: Rows, loop: str) -> LoopStatus:
+def _status(rows: Rows, loop: str, rings: Sequence[Ring]) -> LoopStatus:
     generation = rows.get("generations", loop, "current")
     found = list(rows.find("uploads", loop))
     uploads = Counter(_state(stored) for stored in found)
     note = rows.get("generations", loop, "decision")
     journal = entries(rows, [loop])
+    rollouts = {str(int(stored.key)): stored.row for stored in rows.find("rollouts", loop)}
     return LoopStatus(
         loop=loop,
         generation=f"{generation.row['number']!s} {generation.row['state']!s}" if generation else "1 open",
@@ -99,13 +103,23 @@ def _status(rows: Rows, loop: str) -> LoopStatus:
         held=_held(rows, loop, found),
         retraining=_noted(note) if note else "",
         jobs={stored.key: str(stored.row["state"]) for stored in rows.find("jobs", loop)},
-        rollouts={str(int(stored.key)): str(stored.row["state"]) for stored in rows.find("rollouts", loop)},
+        rollouts={version: str(row["state"]) for version, row in rollouts.items()},
+        underway={v: _way(row, rings) for v, row in rollouts.items() if row["state"] in UNDERWAY and "since" in row},
         images={str(int(one.key)): _image(one) for one in rows.find("images", loop)},
         pin=pinned(rows, loop),
         drift=episodes.shown(rows, loop, journal),
         devices={one.key: str(one.row["reason"]) for one in rows.columns(DEVICES, loop, "reason")},
         last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in journal[-5:]],
     )
+
+
+def _way(row: Row, rings: Sequence[Ring]) -> str:
+    """How far a version has come, as its row has it, and what keeps it there."""
+    reached = int(str(row["ring"]))  # which the loop file may have lost; -1 is none
+    where = f" in {rings[min(reached, len(rings) - 1)].name}" if reached >= 0 else ""
+    since = datetime.fromisoformat(str(row["since"]))
+    waits = str(row.get("reason", "")) or "not looked at yet"
+    return f"{row['state']!s}{where} since {since:%d %B %H:%M:%S} UTC: {waits}"
 
 
 def _held(rows: Rows, loop: str, uploads: Sequence[Stored]) -> Mapping[str, str]:

@@ -20,6 +20,13 @@ def enter(here: Cloud, loop: Loop, told: Standing, after: Record) -> bool:
     return here.rows.replace(ROLLOUTS, loop.name, stored=told.stored[after.version], row=after.row)
 
 
+def hold(here: Cloud, loop: Loop, told: Standing, seen: Record, *, reason: str, now: datetime) -> None:
+    """Write down that a version stays where it is, and what it waits for."""
+    journal(here, loop, str(seen.version), "Hold", reason=reason, now=now)
+    if seen.reason != reason:
+        enter(here, loop, told, seen.now(seen.state, reason))
+
+
 def note(here: Cloud, loop: Loop, fresh: Record) -> None:
     """Keep the state of a version that nothing is known of, or that was held or further back."""
     if here.rows.insert(ROLLOUTS, loop.name, fresh.key, row=fresh.row):
@@ -66,6 +73,8 @@ def _reach(here: Cloud, loop: Loop, model: ModelVersion, *, ring: int, reason: s
     members = _members(here, loop, ring, dict(former.members) if former else {})
     if members is None:
         journal(here, loop, model.version, "Hold", reason=_nobody(loop, ring), now=now)
+        if former:
+            enter(here, loop, told, former.now(former.state, _nobody(loop, ring)))
         return
     deployment = rings.offer(loop, model, ring, store=here.settings.blob_endpoint, members=members)
     apply(here, deployment)

@@ -124,7 +124,7 @@ def end_trial(
             here.fleet.delete(seen.deployment)
             model = here.registry.get(loop.name, version)
             if model is None:
-                effects.journal(here, loop, version, "Hold", reason="the registry has it no longer", now=now)
+                effects.hold(here, loop, told, seen, reason="the registry has it no longer", now=now)
                 return
             effects.reach(here, loop, model, ring=0, reason=reason, now=now)
         case Supersede(reason=reason) | Pause(reason=reason):
@@ -133,7 +133,7 @@ def end_trial(
             effects.journal(here, loop, version, type(step).__name__, reason=reason, now=now)
             effects.enter(here, loop, told, seen.now(SUPERSEDED if isinstance(step, Supersede) else PAUSED, reason))
         case Hold(reason=reason):
-            effects.journal(here, loop, version, "Hold", reason=reason, now=now)
+            effects.hold(here, loop, told, seen, reason=reason, now=now)
 
 
 def untold(here: Cloud, loop: Loop, told: Standing) -> list[ModelRegistered]:
@@ -177,7 +177,7 @@ def go_on(step: Step, here: Cloud, loop: Loop, *, seen: Record, told: Standing, 
         case Advance(reason=reason):
             model = here.registry.get(loop.name, version)
             if model is None:
-                effects.journal(here, loop, version, "Hold", reason="the registry has it no longer", now=now)
+                effects.hold(here, loop, told, seen, reason="the registry has it no longer", now=now)
                 return
             effects.reach(here, loop, model, ring=seen.ring + 1, reason=reason, now=now)
         case Finish(reason=reason) | Supersede(reason=reason) | Pause(reason=reason):
@@ -190,7 +190,7 @@ def go_on(step: Step, here: Cloud, loop: Loop, *, seen: Record, told: Standing, 
             if effects.enter(here, loop, told, falling):
                 fall(here, loop, falling, now=now)
         case Hold(reason=reason):
-            effects.journal(here, loop, version, "Hold", reason=reason, now=now)
+            effects.hold(here, loop, told, seen, reason=reason, now=now)
 
 
 def fall(here: Cloud, loop: Loop, seen: Record, *, now: datetime) -> None:

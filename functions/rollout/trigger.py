@@ -11,7 +11,7 @@ from functions.errors import Full, Poison, Throttled
 from functions.events import ModelRegistered
 from functions.loops import Loop, each
 from functions.quarantine import acknowledging, set_aside
-from functions.rollout import decide, images, perform, pins, quota
+from functions.rollout import decide, images, perform, pins, quota, stalled
 from functions.rollout.records import FALLING, standing
 from functions.wiring import Cloud, cloud
 
@@ -32,7 +32,7 @@ def deploy_on_model_registered(message: func.EventGridEvent) -> None:
 
 @blueprint.timer_trigger(arg_name="timer", schedule="%LOOP_SCHEDULE%")
 def advance_on_timer(timer: func.TimerRequest) -> None:  # noqa: ARG001  # the host passes it by name
-    """Obey pins; finish rollbacks; start rollouts nobody told of; look at every rollout under way."""
+    """Obey pins; finish rollbacks; start rollouts nobody told of; look at every rollout; tell of those that stall."""
     here = cloud()
     now = here.now()
 
@@ -62,7 +62,9 @@ def _turn(here: Cloud, loop: Loop, now: datetime) -> None:
     for seen, at in perform.rolling(here, loop, told):
         step = decide.step(loop.rollout.ring, at, now=now)
         perform.go_on(step, here, loop, seen=seen, told=told, now=now)
-    images.build(here, loop, standing(here.rows, loop.name), now)
+    told = standing(here.rows, loop.name)
+    stalled.tell(here, loop, told, now)
+    images.build(here, loop, told, now)
 
 
 def _admit(here: Cloud, loop: Loop, registered: ModelRegistered, now: datetime) -> None:
@@ -80,3 +82,4 @@ def _patient(here: Cloud, loop: Loop, now: datetime) -> Iterator[None]:
         quota.exhaust(here, now, throttled)
     except Full as full:
         quota.tell(here, loop, now, full)
+        stalled.tell(here, loop, standing(here.rows, loop.name), now)  # somebody has to make room

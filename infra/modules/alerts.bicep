@@ -83,6 +83,12 @@ var questions = [
     query: 'AppMetrics | where Name == "refluent.decisions" and tostring(Properties["decision"]) in ("Pause", "RollBack") | summarize times = sum(Sum) by tostring(Properties["loop"]), tostring(Properties["decision"]) | where times > 0'
   }
   {
+    name: 'stalled-rollout'
+    severity: 2
+    title: 'A version has been on its way for long, and waits for something that may be a person'
+    query: 'AppMetrics | where Name == "refluent.decisions" and tostring(Properties["slice"]) == "rollout" and tostring(Properties["decision"]) == "Stall" | summarize times = sum(Sum) by tostring(Properties["loop"]) | where times > 0'
+  }
+  {
     name: 'failed-functions'
     severity: 1
     title: 'A function failed more than five times in a quarter of an hour'
