@@ -20,6 +20,21 @@ class Stored:
     etag: str
 
 
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A row as it shall be from now on.
+
+    Args:
+        key: The row's.
+        row: All its values.
+        stored: What it takes the place of; None for a row that is new.
+    """
+
+    key: str
+    row: Row
+    stored: Stored | None
+
+
 class Rows(Protocol):
     """Small durable facts: tables of partitions of rows.
 
@@ -35,6 +50,13 @@ class Rows(Protocol):
 
     def replace(self, table: str, partition: str, *, stored: Stored, row: Row) -> bool:
         """Compare and swap; False if the row changed meanwhile (a lost response counts as done if ours is there)."""
+        ...
+
+    def write_all(self, table: str, partition: str, writes: Sequence[Write]) -> bool:
+        """Insert or replace many rows of one partition: all of them, or none if one is not as it was, which is False.
+
+        A hundred at most, 4 MiB as they travel. False too if they were written and the answer was lost.
+        """
         ...
 
     def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:

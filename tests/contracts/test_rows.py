@@ -1,11 +1,12 @@
 """What functions/ports.py promises of Rows."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from functions.cloud.tables import _query
-from functions.ports import Value
+from functions.ports import Value, Write
 from functions.wiring import Cloud
 
 TABLE = "contract"
@@ -183,6 +184,45 @@ def test_a_number_is_asked_for_as_a_number(value: Value, term: str) -> None:
     query, parameters = _query("p", {"n": value})
     assert query == f"PartitionKey eq @PartitionKey and {term}"
     assert parameters == {"PartitionKey": "p"}
+
+
+def test_many_rows_are_written_at_once_new_ones_and_others_in_the_place_of_what_was_seen(
+    cloud: Cloud, unique: str
+) -> None:
+    cloud.rows.insert(TABLE, unique, "old", row={"n": 1, "gone": True})
+    seen = cloud.rows.get(TABLE, unique, "old")
+    new = [Write(f"k{n}", {**VALUES, "n": n}, None) for n in range(20)]
+    assert cloud.rows.write_all(TABLE, unique, [*new, Write("old", {"n": 2}, seen)])
+    found = {stored.key: dict(stored.row) for stored in cloud.rows.find(TABLE, unique)}
+    assert found == {"old": {"n": 2}, **{one.key: one.row for one in new}}
+
+
+@pytest.mark.parametrize("meddled", ["replaced", "inserted", "never there"])
+def test_of_rows_that_are_written_at_once_none_is_if_one_is_not_as_it_was(
+    cloud: Cloud, unique: str, meddled: str
+) -> None:
+    for key in ("a", "b"):
+        cloud.rows.insert(TABLE, unique, key, row={"n": 1})
+    seen = {stored.key: stored for stored in cloud.rows.find(TABLE, unique)}
+    writes = [Write("a", {"n": 2}, seen["a"]), Write("b", {"n": 2}, seen["b"]), Write("c", {"n": 2}, None)]
+    if meddled == "replaced":
+        assert cloud.rows.replace(TABLE, unique, stored=seen["b"], row={"n": 7})
+    elif meddled == "inserted":
+        assert cloud.rows.insert(TABLE, unique, "c", row={"n": 7})
+    else:
+        writes.append(Write("z", {"n": 2}, replace(seen["b"], key="z")))
+    before = {stored.key: dict(stored.row) for stored in cloud.rows.find(TABLE, unique)}
+    assert not cloud.rows.write_all(TABLE, unique, writes)
+    assert {stored.key: dict(stored.row) for stored in cloud.rows.find(TABLE, unique)} == before
+    assert before["a"] == {"n": 1}
+
+
+def test_rows_that_were_written_at_once_can_be_replaced_by_whoever_reads_them(cloud: Cloud, unique: str) -> None:
+    assert cloud.rows.write_all(TABLE, unique, [Write(key, {"n": 1}, None) for key in ODD_KEYS])
+    seen = list(cloud.rows.find(TABLE, unique))
+    assert {one.key for one in seen} == set(ODD_KEYS)
+    assert cloud.rows.write_all(TABLE, unique, [Write(one.key, {"n": 2}, one) for one in seen])
+    assert not cloud.rows.write_all(TABLE, unique, [Write(one.key, {"n": 3}, one) for one in seen])
 
 
 def test_many_rows_are_changed_each_in_its_own_way(cloud: Cloud, unique: str) -> None:

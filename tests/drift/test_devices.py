@@ -1,6 +1,6 @@
 """Devices as they are: with odd names, wrong clocks, and neighbours whose rows cannot be written just now."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import azure.functions as func
@@ -9,7 +9,7 @@ import pytest
 from functions.drift.state import DeviceState
 from functions.drift.trigger import score_drift_on_device_event, score_drift_on_telemetry
 from functions.errors import Transient
-from functions.ports import Row
+from functions.ports import Row, Write
 from functions.wiring import using
 from tests.drift.test_trigger import PROFILE, by_event_grid, routed, told
 from tests.fakes.cloud import FakeCloud, FakeRows
@@ -80,6 +80,11 @@ class OneFails(FakeRows):
             raise Transient("the table", why="503", fix="wait")
         return super().insert(table, partition, key, row=row)
 
+    def write_all(self, table: str, partition: str, writes: Sequence[Write]) -> bool:
+        if self.broken and any(one.key == "jfk/inference" for one in writes):
+            raise Transient("the table", why="503", fix="wait")
+        return super().write_all(table, partition, writes)
+
 
 def test_a_device_that_cannot_be_written_keeps_no_other_waiting_and_is_not_forgotten(here: FakeCloud) -> None:
     here.rows = OneFails()
@@ -93,3 +98,35 @@ def test_a_device_that_cannot_be_written_keeps_no_other_waiting_and_is_not_forgo
     rows = {row.key: row.row["reason"] for row in here.rows.find("devices", "flight-delays")}
     assert set(rows.values()) == {"100 of 2000 rows of window 1"}
     assert len(rows) == 3
+
+
+class Meddled(FakeRows):
+    """A store in which somebody is faster, just before rows are written together."""
+
+    before: Callable[[], None] = staticmethod(lambda: None)
+
+    def write_all(self, table: str, partition: str, writes: Sequence[Write]) -> bool:
+        meddle, self.before = self.before, lambda: None
+        meddle()
+        return super().write_all(table, partition, writes)
+
+
+def test_another_instance_that_counted_one_of_the_devices_first_costs_no_device_a_message(here: FakeCloud) -> None:
+    here.rows = Meddled()
+    senders: list[dict[str, str]] = [{"connection-device-id": name} for name in ("ewr", "jfk", "lga")]
+    score_drift_on_telemetry([routed(told(0), **sender) for sender in senders])
+    first, second = routed(told(1), **senders[1]), routed(told(2), **senders[1])
+    here.rows.before = lambda: score_drift_on_telemetry([first])
+    others = [routed(told(1), **senders[0]), routed(told(1), **senders[2])]
+    score_drift_on_telemetry([*others, first, second])
+    reasons = {row.key: row.row["reason"] for row in here.rows.find("devices", "flight-delays")}
+    assert reasons == {
+        "ewr/inference": "200 of 2000 rows of window 1",
+        "jfk/inference": "300 of 2000 rows of window 1",
+        "lga/inference": "200 of 2000 rows of window 1",
+    }
+
+
+def test_devices_of_many_are_written_a_hundred_at_a_time(here: FakeCloud) -> None:
+    score_drift_on_telemetry([routed(told(0), **{"connection-device-id": f"d{n}"}) for n in range(205)])
+    assert len(list(here.rows.find("devices", "flight-delays"))) == 205

@@ -22,6 +22,7 @@ from functions.ports import (
     Signature,
     Stored,
     Value,
+    Write,
 )
 from functions.settings import Settings
 from functions.tracing import carried
@@ -49,6 +50,13 @@ class FakeRows:
         rows[stored.key] = self._stamped(stored.key, row)
         return True
 
+    def write_all(self, table: str, partition: str, writes: Sequence[Write]) -> bool:
+        rows = self.tables.setdefault((table, partition), {})
+        if any(_etag(rows.get(one.key)) != _etag(one.stored) for one in writes):
+            return False
+        rows.update({one.key: self._stamped(one.key, one.row) for one in writes})
+        return True
+
     def change(self, table: str, partition: str, *, keys: Iterable[str], values: Row) -> None:
         self.change_each(table, partition, values=dict.fromkeys(keys, values))
 
@@ -70,6 +78,10 @@ class FakeRows:
     def _stamped(self, key: str, row: Row) -> Stored:
         self.writes += 1
         return Stored(key=key, row=dict(row), etag=str(self.writes))
+
+
+def _etag(stored: Stored | None) -> str | None:
+    return stored.etag if stored else None
 
 
 @dataclass

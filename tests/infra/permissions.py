@@ -117,7 +117,7 @@ OPERATIONS: Mapping[str, tuple[str, ...]] = {  # what the code asks of Azure (sd
     "tables: create_table_if_not_exists": (f"{TABLE}/write",),
     "tables: get_entity": (f"{TABLE}/entities/read",),
     "tables: query_entities": (f"{TABLE}/entities/read",),
-    "tables: submit_transaction": (f"{TABLE}/entities/update/action",),
+    "tables: submit_transaction": (f"{TABLE}/entities/add/action", f"{TABLE}/entities/update/action"),
     "tables: update_entity": (f"{TABLE}/entities/update/action",),
 }  # fmt: skip
 

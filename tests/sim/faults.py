@@ -43,6 +43,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {  # what is not named here is an effect
     "rows.columns": OF_LISTS,
     "rows.insert": OF_CONDITIONAL,
     "rows.replace": (*OF_CONDITIONAL, CONFLICT),
+    "rows.write_all": (*OF_CONDITIONAL, CONFLICT),
     "blobs.create": OF_CONDITIONAL,
     "blobs.read": OF_READS,
     "blobs.facts": OF_READS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.drift import decide, perform, window
+from functions.drift import decide, keep, perform, window
 from tests.sim.faults import Script
 from tests.sim.messages import tell
 from tests.sim.mutants import Mutant
@@ -16,7 +16,18 @@ MUTANTS = (
         "new = np.full(len(run.sequences), fill_value=True)",
     ),
     Mutant("slots close as soon as another begins", window.frontier, "- lateness_us if", "if"),
-    Mutant("a race that was lost counts as won", perform._attempt, "if books is not None:", "if True:"),
+    Mutant(
+        "a race that was lost counts as won",
+        perform._settle,
+        "if folded in kept or kept_alone(here, folded):",
+        "if folded in kept or (kept_alone(here, folded), True):",
+    ),
+    Mutant(
+        "what was refused together counts as written",
+        keep.kept_together,
+        "if here.rows.write_all(field.DEVICES, some[0].loop.name, writes):",
+        "if (here.rows.write_all(field.DEVICES, some[0].loop.name, writes), True):",
+    ),
     Mutant("gaps are told to nobody", decide._fill, "gaps=gaps", "gaps=()"),
     Mutant("what waits is dropped", decide._fill, "waiting=slots.kept(open_from)", "waiting=()"),
     Mutant("poison ends its batch", perform.take, "except ValueError as problem:", "except KeyError as problem:"),
