@@ -53,7 +53,7 @@ class Share:
         return f"{meaning}; {self.words}" if meaning else self.words
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Limits:
     """What a window's shares may be; T tests.
 
@@ -66,6 +66,11 @@ class Limits:
     expected: Floats
     edges: Floats
     open: NDArray[np.bool_]
+
+    @cached_property
+    def room(self) -> Floats:
+        """From the logarithm of the expected share's odds to that of the edges', shape (2, T)."""
+        return odds(self.edges) - odds(self.expected)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +104,8 @@ class Channels:
 
     def count(self, counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
         """Rows counted and rows that could have been, of a vector of counts of the profile's cells."""
-        before = np.concatenate([[0], np.cumsum(counts)])
+        before = np.zeros(len(counts) + 1, np.int64)
+        np.cumsum(counts, out=before[1:])
         first, last, start, end = before[self.bounds]
         return (last - first).astype(np.float64), (end - start).astype(np.float64)
 
@@ -138,6 +144,13 @@ def channels_of(profile: Profile, settings: DriftSettings) -> Channels:
         contexts=profile.context_block.start,
         bounds=bounds,
     )
+
+
+def odds(share: Floats) -> Floats:
+    """Logarithm of the odds; of shares nearer to 0 or 1 than a millionth, of that."""
+    inner = np.clip(share, 1e-6, 1 - 1e-6)
+    found: Floats = np.log(inner / (1 - inner))
+    return found
 
 
 def _at_worst(references: References, rows: int) -> References:

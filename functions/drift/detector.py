@@ -16,16 +16,18 @@ Source: e-detectors, Shin, Ramdas and Rinaldo 2022, arXiv:2203.03532. The tolera
 """
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.drift.channels import Channels, Limits
+from functions.drift.channels import Channels, Limits, odds
 
 BETS = (0.25, 0.6, 1.5)  # How much the logarithm of a share's odds has moved beyond the edge; one more bet is learned.
 _BOLDEST = 4.0  # No bet learned is further beyond the edge: where it is wrong, it costs little.
 _SHRINK_ROWS = 50  # As many independent rows remembered are believed by half.
 _LOUD = 8.0  # Nats: what began is over once as many speak against it, however long it lasted.
+_FIXED = np.multiply.outer(BETS, [[1.0], [-1.0]])  # Rising and falling, shape (3, 2, 1).
 _Float = np.float32  # Half the state; evidence is a logarithm.
 
 type Floats = NDArray[np.float64]
@@ -135,7 +137,7 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
     """
     counted, among = channels.count(counts)
     limits = channels.limits(counts)
-    log_e = _log_e_values(_bets(evidence, limits, channels.worth), limits, counted=counted, among=among)
+    log_e = _log_e_values(_learned(evidence, limits, channels.worth), limits, counted=counted, among=among)
     log_e *= channels.worth
     nil = evidence.log_c <= 0
     now = Evidence(
@@ -150,13 +152,11 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
     return now, _loudest(now, channels)
 
 
-def _bets(evidence: Evidence, limits: Limits, worth: Floats) -> Floats:
-    """How far beyond the edge each bet puts the logarithm of the odds, shape (4, 2, T); towards 0 for falling."""
-    before, after = (_odds(share) for share in _remembered(evidence, worth))
-    learned = after - before - (_odds(limits.edges) - _odds(limits.expected))
-    learned = np.stack([np.clip(learned[0], 0, _BOLDEST), np.clip(learned[1], -_BOLDEST, 0)])
-    fixed = np.multiply.outer(BETS, np.ones_like(learned)) * np.array([[1.0], [-1.0]])
-    return np.concatenate([fixed, learned[np.newaxis]])
+def _learned(evidence: Evidence, limits: Limits, worth: Floats) -> Floats:
+    """How far beyond the edge the learned bet puts the logarithm of the odds, shape (2, T); towards 0 for falling."""
+    before, after = (odds(share) for share in _remembered(evidence, worth))
+    rising, falling = after - before - limits.room
+    return np.stack([np.clip(rising, 0, _BOLDEST), np.clip(falling, -_BOLDEST, 0)])
 
 
 def _remembered(evidence: Evidence, worth: Floats) -> tuple[Floats, Floats]:
@@ -167,18 +167,21 @@ def _remembered(evidence: Evidence, worth: Floats) -> tuple[Floats, Floats]:
     return before, before + (after - before) * known / (known + _SHRINK_ROWS)
 
 
-def _odds(share: Floats) -> Floats:
-    """Logarithm of the odds; of shares nearer to 0 or 1 than a millionth, of that."""
-    inner = np.clip(share, 1e-6, 1 - 1e-6)
-    odds: Floats = np.log(inner / (1 - inner))
-    return odds
-
-
-def _log_e_values(bets: Floats, limits: Limits, *, counted: Floats, among: Floats) -> Floats:
+def _log_e_values(learned: Floats, limits: Limits, *, counted: Floats, among: Floats) -> Floats:
     """Logarithms of the window's e-values, as if its rows were independent, shape (4, 2, T)."""
-    log_e: Floats = counted * bets - among * np.log(1 + limits.edges * np.expm1(bets))
+    log_e = np.empty((len(BETS) + 1, *learned.shape))
+    np.multiply(counted, _FIXED, out=log_e[:-1])
+    log_e[:-1] -= among * _fixed_price(limits)
+    log_e[-1] = counted * learned - among * np.log(1 + limits.edges * np.expm1(learned))
     log_e[:, ~limits.open] = 0.0
     return log_e
+
+
+@lru_cache(maxsize=64)  # of windows mixed like the reference, which are most
+def _fixed_price(limits: Limits) -> Floats:
+    """What a row costs the fixed bets, as a logarithm, shape (3, 2, T)."""
+    price: Floats = np.log(1 + limits.edges * np.expm1(_FIXED))
+    return price
 
 
 def _log_of_one_more(log_s: NDArray[np.float32]) -> Floats:
