@@ -5,6 +5,7 @@ would have been delivered and with the reason why it was not. A blob is never ch
 event in it, so that nothing is lost and nothing is forgotten.
 """
 
+import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from functions.deployed import SUBSCRIPTIONS
 from functions.ports import Blobs, Row, Rows, Stored
 
 DEADLETTER, QUARANTINE = "deadletter", "quarantine"
+TELEMETRY = "score_drift_on_telemetry"  # takes batches of Event Hubs, which keeps what it has for some days by itself
 RECORDED = "RECORDED"  # first folder of events that a person brought
 TABLE = "replays"
 WAITING, ORDERED, TAKING, REPLAYED, FAILED = "waiting", "ordered", "being taken", "replayed", "failed"
@@ -38,7 +40,8 @@ class Letter:
         function: That did not take it; "" if nobody knows.
         reason: Why: Event Grid's deadLetterReason, or the quarantine's code.
         at: When it was given up on, aware; None if it does not say.
-        event: As it would have been delivered; None if it was no Event Grid event.
+        event: As it would have been delivered; None if nobody knows. Of telemetry, `beside` what the hub said, and the
+            `body` in base64.
         state: waiting, ordered, being taken, replayed or failed.
         detail: What came of it.
     """
@@ -116,13 +119,26 @@ def _given_up(blob: str, place: int, event: dict[str, Any]) -> Letter:
 
 def _set_aside(blob: str, document: dict[str, Any]) -> Letter:
     function, code = (*blob.split("/"), "", "")[:2]
+    text, at = str(document.get("original", "")), _time(document.get("at"))
+    if function == TELEMETRY:
+        return Letter(QUARANTINE, blob, 0, function, code, at, _telemetry(blob, document, text))
     try:
-        original = json.loads(str(document.get("original", "")))
+        original = json.loads(text)
     except ValueError:
         original = None
     is_event = isinstance(original, dict) and {"id", "source", "type", "data"} <= set(original)
     event = _cloud_event(original) if is_event and function in SUBSCRIPTIONS else None
-    return Letter(QUARANTINE, blob, 0, function, code, _time(document.get("at")), event)
+    return Letter(QUARANTINE, blob, 0, function, code, at, event)
+
+
+def _telemetry(blob: str, document: Mapping[str, Any], text: str) -> Event | None:
+    """A device's message; None if it was set aside by an older version, which did not keep who sent it."""
+    beside = document.get("beside")
+    if not isinstance(beside, dict):
+        return None
+    body = str(document.get("base64") or base64.b64encode(text.encode()).decode())
+    subject = "/".join(str(name) for key, name in sorted(beside.items()) if key.startswith("connection-"))
+    return {"id": blob.rpartition("/")[2][:12], "subject": subject, "beside": beside, "body": body}
 
 
 def _cloud_event(original: dict[str, Any]) -> Event:

@@ -26,6 +26,7 @@ from functions.unusable import shown, unusable
 
 type Message = func.EventGridEvent | func.CloudEvent
 
+SENDER = ("connection-device-id", "connection-module-id")  # of the hub's properties of an Event Hubs event
 UPLOAD_APIS = {"PutBlob", "PutBlockList", "CopyBlob", "PutBlobFromUrl", "FlushWithClose", "SftpCommit"}
 BLOB_SUBJECT = re.compile(r"^/blobServices/default/containers/([a-z0-9$-]{3,63})/blobs/(.{1,1024})$", re.DOTALL)
 
@@ -133,6 +134,15 @@ def original(message: Message | func.EventHubEvent) -> bytes:
     at = message.event_time if isinstance(message, func.EventGridEvent) else message.time
     whole = {"id": message.id, "source": source, "type": kind, "subject": message.subject, "time": at}
     return json.dumps({**whole, "data": message.get_json()}, default=str, sort_keys=True).encode()
+
+
+def around(message: Message | func.EventHubEvent) -> Mapping[str, str]:
+    """What came beside an Event Hubs event's body, by the hub's word: who sent it, and when it came."""
+    if not isinstance(message, func.EventHubEvent):
+        return {}
+    known = {str(name): str(value) for name, value in (message.iothub_metadata or {}).items()}
+    came = {"enqueued": message.enqueued_time.isoformat()} if message.enqueued_time else {}
+    return {name: known[name] for name in SENDER if name in known} | came
 
 
 def traceparent(message: Message) -> object:

@@ -1,8 +1,9 @@
 """The poison rule: what can never be used is set aside with its reason and acknowledged; its neighbours go on."""
 
+import base64
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from hashlib import sha256
@@ -10,7 +11,7 @@ from hashlib import sha256
 import azure.functions as func
 
 from functions import tracing
-from functions.envelope import Message, original, traceparent
+from functions.envelope import Message, around, original, traceparent
 from functions.errors import Ignored, Poison
 from functions.events import DataQuarantined
 from functions.journal import Entry, record
@@ -47,7 +48,7 @@ def _poison_set_aside(here: Cloud, entry: str, message: Message | func.EventHubE
         outcome = "ignored"
         log.info("%s ignored: %s (%s)", entry, foreign.what, foreign.why)
     except Poison as poison:
-        set_aside(here, entry, original(message), poison=poison)
+        set_aside(here, entry, original(message), poison=poison, beside=around(message))
         outcome = "quarantined"
     else:
         outcome = "used"
@@ -68,7 +69,16 @@ def outcomes() -> Iterator[list[str]]:
         _watched.reset(token)
 
 
-def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison, about: str = "", loop: str = "-") -> None:
+def set_aside(
+    here: Cloud,
+    entry: str,
+    data: bytes,
+    *,
+    poison: Poison,
+    about: str = "",
+    loop: str = "-",
+    beside: Mapping[str, str] | None = None,
+) -> None:
     """Keep the original bytes with the reason; the name comes from the content, so that a redelivery adds nothing.
 
     Args:
@@ -78,12 +88,16 @@ def set_aside(here: Cloud, entry: str, data: bytes, *, poison: Poison, about: st
         poison: Why it can never be used.
         about: The blob it is about, by which `why` finds it.
         loop: Whose journal says it.
+        beside: What came beside the bytes, without which they could not be taken once more.
     """
     at = here.now()
     digest = sha256(data).hexdigest()
     name = f"{entry}/{poison.code}/{digest}.json"
     body = {"code": poison.code, "what": poison.what, "why": poison.why, "fix": poison.fix, "at": at.isoformat()}
-    document = json.dumps({**body, "original": data.decode("utf-8", "backslashreplace")}, indent=1).encode()
+    text = data.decode("utf-8", "backslashreplace")
+    exact = {} if text.encode() == data else {"base64": base64.b64encode(data).decode()}
+    more = {"beside": dict(beside)} if beside else {}
+    document = json.dumps({**body, **more, **exact, "original": text}, indent=1).encode()
     # That it is there already does not mean that whoever wrote it came to tell of it
     here.blobs.create(CONTAINER, name, document)
     reason = f"{poison.what}: {poison.why} ({poison.code})"

@@ -30,7 +30,7 @@ NOTHING = msgspec.Raw()
 
 
 class _Versioned(msgspec.Struct):
-    v: int
+    v: int = 0  # An object without one is of another format.
 
 
 class Shadowed(msgspec.Struct, frozen=True):
@@ -64,6 +64,7 @@ class Telemetry(msgspec.Struct, frozen=True):
     latency_counts: Annotated[list[Count], msgspec.Meta(min_length=LATENCIES, max_length=LATENCIES)] | None = None
     shadow: Shadowed | None = None
     outcomes: Annotated[list[Outcomes], msgspec.Meta(max_length=MOST_STRETCHES)] = []
+    claimed: str = msgspec.field(name="deviceId", default="")  # by the device's own word, which must be the hub's
 
 
 class RawTelemetry(msgspec.Struct, frozen=True, gc=False):
@@ -90,6 +91,7 @@ class RawTelemetry(msgspec.Struct, frozen=True, gc=False):
     failed: Count = 0
     latency_counts: Annotated[list[Count], msgspec.Meta(min_length=LATENCIES, max_length=LATENCIES)] | None = None
     outcomes: Annotated[list[Outcomes], msgspec.Meta(max_length=MOST_STRETCHES)] = []
+    claimed: str = msgspec.field(name="deviceId", default="")  # by the device's own word, which must be the hub's
 
 
 _sketches, _raws = msgspec.json.Decoder(Telemetry), msgspec.json.Decoder(RawTelemetry)
@@ -133,6 +135,8 @@ def read(body: bytes, identity: Mapping[str, str], enqueued: datetime | None) ->
     if body.startswith(COMPRESSED):
         body = _inflated(body, device)
     told = _decoded(body, device)
+    if told.claimed and told.claimed != device:
+        raise unusable("telemetry", device, why=f"it says it is of {shown(told.claimed)}", code="TEL_SPOOF")
     if told.v != 1:
         raise unusable("telemetry", device, why=f"its version is {told.v}", code="TEL_SCHEMA_VERSION")
     return TelemetryReceived(device, module, enqueued, told)
@@ -188,9 +192,18 @@ def _code(body: bytes, problem: Exception) -> str:
         return "TEL_DEPTH"
     if "out of range" in str(problem) or NO_NUMBER.search(body):
         return "TEL_NUMBER"
-    if not isinstance(problem, msgspec.ValidationError):
+    if not isinstance(problem, msgspec.ValidationError) or not _is_whole(body):
         return "TEL_JSON"
     return "TEL_TYPE" if _version(body) in (1, None) else "TEL_SCHEMA_VERSION"
+
+
+def _is_whole(body: bytes) -> bool:
+    """Whether it is JSON to its end; that it is no telemetry may be seen before."""
+    try:
+        msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _version(body: bytes) -> int | None:

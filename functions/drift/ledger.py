@@ -164,6 +164,11 @@ class Ledger:
         known = self.epoch(epoch)
         return not known.stretches or (known is self.epochs[-1] and sequence > known.newest)
 
+    @property
+    def missing(self) -> int:
+        """Messages that others have overtaken, or that were given up: on their way, set aside or lost."""
+        return sum(epoch.missing + epoch.lost for epoch in self.epochs)
+
     def plus(self, changed: Epoch) -> "Ledger":
         """The ledger with a changed or a new epoch."""
         if any(epoch.id == changed.id for epoch in self.epochs):

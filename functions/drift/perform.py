@@ -131,7 +131,7 @@ def _written(row: Row, stint: Stint, counted: Counted) -> Row:
         told: Row = {"decision": type(verdict).__name__, "reason": verdict.reason[:1000]}
         row = {**row, **columns(row, verdict, counted.state, calm_windows=stint.loop.drift.calm_windows), **told}
     uses = used(field.from_bytes(row.get(field.COLUMN)), stint, counted)
-    return {**row, field.COLUMN: field.to_bytes(field.newest(uses))}
+    return {**row, field.COLUMN: field.to_bytes(field.newest(uses)), "missing": counted.state.ledger.missing}
 
 
 def _tally(counted: Counted) -> Counter[str]:

@@ -47,6 +47,7 @@ COLOURS = {
     "Advance": "green",
     "Finish": "green",
     "Drifted": "magenta",
+    "Gap": "yellow",
     "Open": "magenta",
     "Widen": "magenta",
     "Tell": "bold magenta",

@@ -9,7 +9,7 @@ from functions.field import DEVICES
 from functions.journal import Entry
 from functions.ports import Rows, Stored
 
-COLUMNS = ("version", "decision", "reason", "at", "episode", "explanation", "log_evidence", "log_peak")
+COLUMNS = ("version", "decision", "reason", "at", "episode", "explanation", "log_evidence", "log_peak", "missing")
 MOST_SHOWN = 200  # devices whose newest window is shown in one story
 NOW = "Now"  # what a row says at the moment, where the journal has what was decided
 
@@ -72,7 +72,13 @@ def _now(loop: str, device: str, stored: Stored) -> Entry:
     gathered = _power(row.get("log_peak" if drifts else "log_evidence", 0.0))
     said = f"drifts since window {drifts}: {row['explanation']!s}" if drifts else "no drift"
     reason = f"{said}; evidence {gathered}; newest message: {row['reason']!s} (running {model})"
-    return Entry(_time(row), loop, "drift", device, NOW, reason, (model,))
+    return Entry(_time(row), loop, "drift", device, NOW, f"{reason}{missing(row)}", (model,))
+
+
+def missing(row: Mapping[str, object]) -> str:
+    """How many of a device's messages did not come yet, to follow what else is said of it."""
+    count = int(str(row.get("missing", 0)))
+    return f"; {count} message{'s' * (count > 1)} of it did not come yet" if count else ""
 
 
 def _asked(rows: Rows, loop: str, name: str) -> list[Entry]:

@@ -22,6 +22,7 @@ from functions.deadletters import (
     RECORDED,
     REPLAYED,
     TAKING,
+    TELEMETRY,
     WAITING,
     Letter,
     letters,
@@ -59,7 +60,7 @@ def replay(
     """
     here, container = cloud(), QUARANTINE if quarantined else DEADLETTER
     known = bool(function) and function in SUBSCRIPTIONS
-    if (function and not known) or (file and not known):
+    if (function and not known and function != TELEMETRY) or (file and not known):
         why, fix = f"{function or 'none'} is none of them", f"name one of {', '.join(SUBSCRIPTIONS)}"
         raise Refused("replay needs a function that takes events", why=why, fix=fix)
     if file and not dry_run:

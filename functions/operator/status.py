@@ -33,7 +33,7 @@ class LoopStatus:
         images: Model version -> its image by digest, or how its build stands.
         pin: What an operator pinned, and why; "" for nothing.
         drift: Open episode -> how far it reaches, what moved, what was told and done.
-        devices: Device/module -> what its newest window said.
+        devices: Device/module -> what its newest window said, and how many of its messages did not come yet.
         last: The newest decisions, newest last.
     """
 
@@ -108,7 +108,7 @@ def _status(rows: Rows, loop: str, rings: Sequence[Ring]) -> LoopStatus:
         images={str(int(one.key)): _image(one) for one in rows.find("images", loop)},
         pin=pinned(rows, loop),
         drift=episodes.shown(rows, loop, journal),
-        devices={one.key: str(one.row["reason"]) for one in rows.columns(DEVICES, loop, "reason")},
+        devices={one.key: _device(one) for one in rows.columns(DEVICES, loop, "reason", "missing")},
         last=[f"{entry.at:%H:%M:%S} {entry.subject}: {entry.decision}: {entry.brief}" for entry in journal[-5:]],
     )
 
@@ -120,6 +120,10 @@ def _way(row: Row, rings: Sequence[Ring]) -> str:
     since = datetime.fromisoformat(str(row["since"]))
     waits = str(row.get("reason", "")) or "not looked at yet"
     return f"{row['state']!s}{where} since {since:%d %B %H:%M:%S} UTC: {waits}"
+
+
+def _device(stored: Stored) -> str:
+    return f"{stored.row['reason']!s}{episodes.missing(stored.row)}"
 
 
 def _held(rows: Rows, loop: str, uploads: Sequence[Stored]) -> Mapping[str, str]:

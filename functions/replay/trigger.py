@@ -1,7 +1,9 @@
 """Orders in, the same functions again: what was given up on is taken as if it were delivered now."""
 
+import base64
 import json
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from itertools import islice
 
 import azure.functions as func
@@ -17,11 +19,12 @@ from functions.deadletters import (
     REPLAYED,
     TABLE,
     TAKING,
+    TELEMETRY,
     Event,
     Letter,
     read,
 )
-from functions.drift.trigger import score_drift_on_device_event
+from functions.drift.trigger import score_drift_on_device_event, score_drift_on_telemetry
 from functions.envelope import Message
 from functions.errors import LoopError
 from functions.journal import Entry, record
@@ -77,19 +80,43 @@ def _replay(here: Cloud, container: str, stored: Stored) -> None:
 
 def _take(letter: Letter) -> tuple[str, str]:
     """What the function makes of it, and why."""
-    handler = HANDLERS.get(letter.function)
-    if handler is None or letter.event is None:
-        return "refused", "it is no event of a function of this app: what it came from has to be sent again"
     try:
-        message = message_of(letter.event)
+        deliver = _delivery(letter)
     except ValueError as problem:
         return "refused", f"the worker cannot read it: {problem}"
+    if deliver is None:
+        return "refused", "it is no event of a function of this app: what it came from has to be sent again"
     with outcomes() as seen:
         try:
-            handler(message)
+            deliver()
         except LoopError as problem:
             return "failed", f"{problem.what}: {problem.why}"
     return (seen or ["used"])[-1], ""
+
+
+def _delivery(letter: Letter) -> Callable[[], None] | None:
+    """What hands the letter to its function; None if it is no event of one."""
+    event, handler = letter.event, HANDLERS.get(letter.function)
+    if event is not None and letter.function == TELEMETRY:
+        telemetry = telemetry_of(event)
+        return lambda: score_drift_on_telemetry([telemetry])
+    if event is None or handler is None:
+        return None
+    message = message_of(event)
+    return lambda: handler(message)
+
+
+def telemetry_of(event: Event) -> func.EventHubEvent:
+    """A device's message as the worker hands it to the function, from the same sender at the same time.
+
+    Raises:
+        ValueError: It is damaged.
+    """
+    beside = dict(event["beside"])
+    came = beside.pop("enqueued", None)
+    body = base64.b64decode(event["body"], validate=True)
+    at = datetime.fromisoformat(came) if came else None
+    return func.EventHubEvent(body=body, iothub_metadata=beside, enqueued_time=at)
 
 
 def message_of(event: Event) -> Message:

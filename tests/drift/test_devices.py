@@ -7,7 +7,7 @@ import azure.functions as func
 import pytest
 
 from functions.drift.state import DeviceState
-from functions.drift.trigger import score_drift_on_device_event, score_drift_on_telemetry
+from functions.drift.trigger import blueprint, score_drift_on_device_event, score_drift_on_telemetry
 from functions.errors import Transient
 from functions.ports import Row, Write
 from functions.wiring import using
@@ -130,3 +130,25 @@ def test_another_instance_that_counted_one_of_the_devices_first_costs_no_device_
 def test_devices_of_many_are_written_a_hundred_at_a_time(here: FakeCloud) -> None:
     score_drift_on_telemetry([routed(told(0), **{"connection-device-id": f"d{n}"}) for n in range(205)])
     assert len(list(here.rows.find("devices", "flight-delays"))) == 205
+
+
+def test_a_batch_that_cannot_be_written_is_tried_for_ever_and_never_passed_over(here: FakeCloud) -> None:
+    """BAD_INPUTS D30: the host's policy, and no success until the table answers."""
+    (function,) = [one for one in _functions() if one.get_function_name() == "score_drift_on_telemetry"]
+    policy = function.get_settings_dict("retry_policy")
+    assert policy
+    assert policy["max_retry_count"] == "-1"
+    here.rows = OneFails()
+    batch = [routed(told(0), **{"connection-device-id": "jfk"})]
+    for _ in range(20):
+        with pytest.raises(ExceptionGroup):
+            score_drift_on_telemetry(batch)
+    here.rows.broken = False
+    score_drift_on_telemetry(batch)
+    assert [row.row["reason"] for row in here.rows.find("devices", "flight-delays")] == ["100 of 2000 rows of window 1"]
+
+
+def _functions() -> list[func.Function]:
+    app = func.FunctionApp()
+    app.register_functions(blueprint)
+    return list(app.get_functions())

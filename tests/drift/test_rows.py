@@ -123,6 +123,8 @@ BAD = {
     "a version that is a path": (raw(version="../../x", rows=BY_ROW), "TEL_TYPE"),
     "a name with a line": (raw(epoch="e\n1", rows=BY_ROW), "TEL_TYPE"),
     "a format to come": ({**raw(rows=BY_ROW), "v": 99}, "TEL_SCHEMA_VERSION"),
+    "no format": ({name: value for name, value in raw(rows=BY_ROW).items() if name != "v"}, "TEL_SCHEMA_VERSION"),
+    "another device's name": ({**raw(rows=BY_ROW), "deviceId": "lga"}, "TEL_SPOOF"),
     "a model nobody made": ({**raw(rows=BY_ROW), "version": "77"}, "TEL_MODEL"),
     "another model's profile": (raw(rows=BY_ROW, profile="0" * 16), "TEL_MODEL"),
     "60,000 members": (raw(rows=BY_ROW, **{f"k{n}": n for n in range(60_000)}), "TEL_SIZE"),

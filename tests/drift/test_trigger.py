@@ -109,7 +109,9 @@ DEEP = b"[" * 100_000
 POISON: Mapping[str, tuple[func.EventHubEvent, str]] = {
     "nothing": (routed(b""), "TEL_JSON"),
     "a page": (routed(b"<html>404</html>"), "TEL_JSON"),
-    "half a list": (routed(b"[1,2"), "TEL_TYPE"),
+    "half a list": (routed(b"[1,2"), "TEL_JSON"),
+    "half a message": (routed(json.dumps(told(rows="?")).encode()[:-30]), "TEL_JSON"),
+    "a list": (routed(b"[1,2]"), "TEL_TYPE"),
     "bytes that are no text": (routed(b'{"loop":"\xff\xfe"}'), "TEL_JSON"),
     "a lone surrogate": (routed(b'{"loop":"\\ud800"}'), "TEL_JSON"),
     "not a number": (routed(json.dumps(told(rows=float("nan"))).encode()), "TEL_NUMBER"),
@@ -129,8 +131,10 @@ POISON: Mapping[str, tuple[func.EventHubEvent, str]] = {
     "a version that is a path": (routed(told(version="../../x")), "TEL_TYPE"),
     "control characters": (routed(told(epoch="\x1b[2J\r\n")), "TEL_TYPE"),
     "a format to come": (routed(told(v=99)), "TEL_SCHEMA_VERSION"),
+    "no format": (routed({name: value for name, value in told().items() if name != "v"}), "TEL_SCHEMA_VERSION"),
     "a format that looks different": (routed({"v": 2, "windows": []}), "TEL_SCHEMA_VERSION"),
     "no sender": (routed(told(), **{"connection-device-id": ""}), "TEL_SPOOF"),
+    "another device's name": (routed(told(deviceId="ewr")), "TEL_SPOOF"),
     "a model nobody made": (routed(told(version="77")), "TEL_MODEL"),
     "another model's profile": (routed(told(version="2")), "TEL_MODEL"),
     "a profile nobody made": (routed(told(profile="0" * 16)), "TEL_MODEL"),
@@ -170,7 +174,7 @@ def test_a_batch_of_every_poison_there_is_counts_the_one_good_message(here: Fake
 
 
 def test_a_device_is_who_the_hub_says_it_is(here: FakeCloud) -> None:
-    score_drift_on_telemetry([routed(told(deviceId="ewr", device="ewr"))])
+    score_drift_on_telemetry([routed(told(deviceId="lga", device="ewr"))])
     assert pending_rows(here, "lga/inference") == 100
     assert here.rows.get("devices", "flight-delays", "ewr/inference") is None
 

@@ -1,7 +1,8 @@
 """Dead letters and quarantined events: ordered by a person, taken once more by the same functions, counted once."""
 
+import gzip
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from functions.deadletters import ADDED, letters
+from functions.deadletters import ADDED, TELEMETRY, letters
 from functions.deployed import SUBSCRIPTIONS
+from functions.drift.trigger import score_drift_on_telemetry
 from functions.errors import Refused, Transient
 from functions.events import DriftDetected
 from functions.journal import entries
@@ -20,6 +22,7 @@ from functions.replay.trigger import HANDLERS, replay_on_timer
 from functions.retraining.ledger import UPLOADS
 from functions.retraining.trigger import count_upload_on_blob_created
 from functions.wiring import using
+from tests.drift.test_trigger import PROFILE, routed, told
 from tests.fakes.cloud import ENVIRONMENT, FakeCloud, FakeRows
 from tests.messages import blob_created
 
@@ -277,3 +280,42 @@ def test_what_was_replayed_is_journalled_with_the_persons_reason(here: FakeCloud
     (entry,) = [one for one in entries(here.rows, ["-"]) if one.decision == "Replay"]
     assert entry.subject == f"{COUNT}/e-2013-01-01.parquet"
     assert entry.reason == "used; replayed because the table was locked"
+
+
+def shown(*arguments: str) -> str:
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+@pytest.mark.parametrize(("pack", "version"), [(bytes, "6"), (gzip.compress, "7")])
+def test_a_gap_in_a_devices_messages_is_seen_and_closed_by_a_replay_of_what_was_set_aside(
+    here: FakeCloud, pack: Callable[[bytes], bytes], version: str
+) -> None:
+    """BAD_INPUTS D21: the device spoke of its model before its profile was there; once it is, every message counts."""
+    mend(here)
+    score_drift_on_telemetry([routed(pack(json.dumps(told(0, version=version)).encode()))])
+    here.blobs.put("models", f"{LOOP}/{version}/profile.json", PROFILE.to_json().encode())
+    score_drift_on_telemetry([routed(told(sequence, version=version)) for sequence in (1, 2, 3)])
+    assert "message 0 of epoch e1 did not come: lost on the way, or set aside" in shown("why", "lga")
+    assert "; 1 message of it did not come yet" in shown("why", "lga")
+    assert "; 1 message of it did not come yet" in shown("status")
+    assert replay("--quarantined", "--function", TELEMETRY).exit_code == 1  # ordered; the app's next turn takes it
+    replay_on_timer(None)
+    assert states(here, "quarantine") == [("replayed", "used")]
+    assert "did not come yet" not in shown("status")
+    before = here.rows.tables["devices", LOOP]["lga/inference"].row["state"]
+    replay("--quarantined", "--again")
+    replay_on_timer(None)
+    assert here.rows.tables["devices", LOOP]["lga/inference"].row["state"] == before
+
+
+@pytest.mark.parametrize("beside", [None, {"connection-device-id": "lga", "enqueued": "yesterday"}])
+def test_telemetry_that_says_not_who_sent_it_when_is_not_replayed(here: FakeCloud, beside: object) -> None:
+    mend(here)
+    document = {"code": "TEL_MODEL", "at": NOW.isoformat(), "original": json.dumps(told(0)), "beside": beside}
+    here.blobs.put("quarantine", f"{TELEMETRY}/TEL_MODEL/1.json", json.dumps(document).encode())
+    replay("--quarantined")
+    replay_on_timer(None)
+    ((state, detail),) = states(here, "quarantine")
+    assert (state, detail.partition(":")[0]) == ("failed", "refused")

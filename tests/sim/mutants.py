@@ -110,7 +110,7 @@ MUTANTS = (
     Mutant(
         "poison is raised, not set aside",
         quarantine._poison_set_aside.__wrapped__,  # type: ignore[attr-defined] # the function of a context manager
-        "set_aside(here, entry, original(message), poison=poison)",
+        "set_aside(here, entry, original(message), poison=poison, beside=around(message))",
         "raise poison",
     ),
     Mutant(
