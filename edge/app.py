@@ -6,6 +6,7 @@ Written against ASGI itself: a framework's routing and request objects would cos
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 
 from edge import outcomes
 from edge.device import Device
-from edge.errors import Refusal
+from edge.errors import Refusal, document
 from edge.model import Model, ScoringFailed
 from edge.signature import Batch
 
 BODY_BYTES = 16 * 1024 * 1024
-BODY_SECONDS = 30.0  # from the head of a request to the end of its body: nobody may hold a connection for ever
-INLINE_BYTES = 64 * 1024  # a larger batch is scored in a thread, so that small ones need not wait for it
+SMALL_BYTES = 64 * 1024  # a larger body waits for its turn and is worked on in a thread: small ones do not wait for it
+LARGE = 8  # larger ones that are read or worked on at a time: what they take of the memory is bounded
+THREADS = 2  # more would only make each other, and the small ones, wait for the interpreter
 POSTS = ("/score", "/outcomes")
 JSON = b"application/json"
 PROMETHEUS = b"text/plain; version=0.0.4; charset=utf-8"
@@ -42,6 +44,7 @@ class ScoringApp:
 
     def __init__(self, device: Device) -> None:
         self._device = device
+        self._large, self._threads = asyncio.Semaphore(LARGE), ThreadPoolExecutor(THREADS, "large")
         self._gets = {"/health": self._health, "/ready": self._ready, "/metrics": self._metrics}
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -66,16 +69,18 @@ class ScoringApp:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _score(self, scope: Message, receive: Receive, send: Send) -> None:
-        device, model, started = self._device, self._device.serving.model, time.perf_counter()
+        device, serving, started = self._device, self._device.serving.model, time.perf_counter()
+
+        def score(body: bytes) -> tuple[Model, Batch, NDArray[np.float32]]:
+            nonlocal started
+            started = time.perf_counter()  # whether its body came fast or slowly, or waited for its turn, is not ours
+            return _scored(serving, body)
+
         try:
-            body = await _body(scope["headers"], receive)
-            started = time.perf_counter()
-            if model is None:
-                raise _no_model()
-            batch, scores = await _scored(model, body)
+            model, batch, scores = await self._done(score, scope, receive)
         except (Refusal, ScoringFailed) as problem:
             refusal = problem if isinstance(problem, Refusal) else _model_failed(problem)
-            device.refused(model, refusal.code, time.perf_counter() - started)
+            device.refused(serving, refusal.code, time.perf_counter() - started)
             await _refuse(send, refusal)
             return
         reply = model.head + _encode(scores.tolist()) + b"}"
@@ -85,11 +90,25 @@ class ScoringApp:
 
     async def _learn(self, scope: Message, receive: Receive, send: Send) -> None:
         try:
-            told = outcomes.read(await _body(scope["headers"], receive))
+            told = await self._done(outcomes.read, scope, receive)
         except Refusal as refusal:
             await _refuse(send, refusal)
             return
         await _answer(send, 200, _encode(await self._device.learn(told)))
+
+    async def _done[Result](self, work: Callable[[bytes], Result], scope: Message, receive: Receive) -> Result:
+        """Read a body, and do something with it: between two requests if it is small."""
+        _check_headers(dict(scope["headers"]))
+        body, more = await _read(receive, SMALL_BYTES)
+        if not more and len(body) <= SMALL_BYTES:
+            return work(body)
+        async with self._large:
+            if more:
+                rest, _ = await _read(receive, BODY_BYTES - len(body))
+                body += rest
+            if len(body) > BODY_BYTES:
+                raise _too_large()
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, body)
 
     async def _get(self, scope: Message, send: Send) -> None:
         path, method = scope["path"], scope["method"]
@@ -116,32 +135,24 @@ class ScoringApp:
         await _answer(send, 200, self._device.metrics.text(), kind=PROMETHEUS)
 
 
-async def _scored(model: Model, body: bytes) -> tuple[Batch, NDArray[np.float32]]:
-    def score() -> tuple[Batch, NDArray[np.float32]]:
-        batch = model.signature.read(body)
-        return batch, model.score(batch)
+async def _read(receive: Receive, most_bytes: int) -> tuple[bytes, bool]:
+    """What comes of a body until it has more than so many bytes, and whether there is more of it."""
+    chunks, size_bytes, more = list[bytes](), 0, True
+    while more and size_bytes <= most_bytes:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise _incomplete()
+        chunks.append(message.get("body", b""))
+        size_bytes += len(chunks[-1])
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks), more
 
-    return score() if len(body) <= INLINE_BYTES else await asyncio.to_thread(score)
 
-
-async def _body(headers: list[tuple[bytes, bytes]], receive: Receive) -> bytes:
-    _check_headers({name.lower(): value for name, value in headers})
-    chunks, size_bytes = list[bytes](), 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise _incomplete("its sender hung up", status=400)
-                chunk: bytes = message.get("body", b"")
-                size_bytes += len(chunk)
-                if size_bytes > BODY_BYTES:
-                    raise _too_large()
-                chunks.append(chunk)
-                if not message.get("more_body", False):
-                    return chunk if len(chunks) == 1 else b"".join(chunks)
-    except TimeoutError:
-        raise _incomplete(f"its body had {BODY_SECONDS:.0f} s to arrive", status=408) from None
+def _scored(model: Model | None, body: bytes) -> tuple[Model, Batch, NDArray[np.float32]]:
+    if model is None:
+        raise _no_model()
+    batch = model.signature.read(body)
+    return model, batch, model.score(batch)
 
 
 def _check_headers(headers: dict[bytes, bytes]) -> None:
@@ -171,11 +182,8 @@ async def _answer(send: Send, status: int, body: bytes, *, kind: bytes = JSON, m
 
 
 async def _refuse(send: Send, refusal: Refusal, more: Headers = ()) -> None:
-    error = {"code": refusal.code, "message": str(refusal)}
-    if refusal.field:
-        error["field"] = refusal.field
     unread = refusal.code in ("TOO_LARGE", "INCOMPLETE", "UNSUPPORTED_MEDIA_TYPE")
-    await _answer(send, refusal.status, _encode({"error": error}), more=SHUT if unread else more)
+    await _answer(send, refusal.status, document(refusal), more=SHUT if unread else more)
 
 
 def _too_large() -> Refusal:
@@ -188,8 +196,10 @@ def _too_large() -> Refusal:
     )
 
 
-def _incomplete(why: str, *, status: int) -> Refusal:
-    return Refusal("the request did not arrive", why=why, fix="send it again", status=status, code="INCOMPLETE")
+def _incomplete() -> Refusal:
+    return Refusal(
+        "the request did not arrive", why="its sender hung up", fix="send it again", status=400, code="INCOMPLETE"
+    )
 
 
 def _no_model() -> Refusal:

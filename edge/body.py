@@ -18,6 +18,9 @@ from msgspec.structs import astuple
 from edge.errors import Refusal, Unfit
 
 ROWS = 10_000  # per request; more is a batch job, not an edge device's question
+CHARACTERS = (
+    1_000  # of a category: rows are kept for a while until they are counted, which a novel in each would not bear
+)
 FLOAT32_MAX = float(np.finfo(np.float32).max)  # the tensor is float32: anything larger would become infinity
 
 type Columns = Sequence[Any]  # one per feature, in the signature's order, all as long as there are rows
@@ -26,6 +29,7 @@ COLON = ord(":")
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 _Number = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)] | None
+Text = Annotated[str, Meta(max_length=CHARACTERS)]
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _PLACE = re.compile(r"^(?P<why>.*?)(?: - at `(?P<path>.*)`)?$", re.DOTALL)
 FIELD = re.compile(r"field `(?P<name>[^`]*)`")
@@ -53,7 +57,7 @@ class Reader:
     def __init__(self, kinds: dict[str, str]) -> None:
         self._names = tuple(kinds)
         types = [
-            (f"f{place}", _Number if kind == "number" else str | None) for place, kind in enumerate(kinds.values())
+            (f"f{place}", _Number if kind == "number" else Text | None) for place, kind in enumerate(kinds.values())
         ]
         rename = {f"f{place}": name for place, name in enumerate(kinds)}
         # gc=False: rows hold only numbers and text, so the collector need not visit thousands of them.

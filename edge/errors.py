@@ -8,6 +8,8 @@ EdgeError
 └── Refusal        one HTTP request is answered with a typed error
 """
 
+import msgspec
+
 REASON_CHARACTERS = 500  # a reported twin value may hold 4 KB; a person reads one line
 
 
@@ -61,3 +63,11 @@ class Refusal(EdgeError):
     def __init__(self, what: str, *, why: str, fix: str, status: int, code: str, field: str | None = None) -> None:
         super().__init__(what, why=why, fix=fix)
         self.status, self.code, self.field = status, code, field
+
+
+def document(refusal: Refusal) -> bytes:
+    """What a refused request is answered, as JSON."""
+    error = {"code": refusal.code, "message": str(refusal)}
+    if refusal.field:
+        error["field"] = refusal.field
+    return msgspec.json.encode({"error": error})

@@ -56,7 +56,7 @@ class Metrics(Collector):
         names = [*(str(bound) for bound in SECONDS), "+Inf"]
         yield HistogramMetricFamily(
             "refluent_edge_score_seconds",
-            "Time from body to answer.",
+            "Time from body to answer, without waiting.",
             buckets=list(zip(names, accumulate(self._buckets), strict=True)),
             sum_value=self._seconds,
         )

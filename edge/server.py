@@ -5,8 +5,8 @@ import gc
 import uvicorn
 
 from edge.app import ScoringApp
+from edge.connections import Connection
 
-CONNECTIONS = 1_000  # more at once are told to come back: each may hold a body of 16 MiB
 GRACE_SECONDS = 5  # for requests in flight; container runtimes kill after 10
 
 
@@ -24,11 +24,11 @@ def server(app: ScoringApp, *, host: str, port: int) -> uvicorn.Server:
         app,
         host=host,
         port=port,
-        http="httptools",
+        http=Connection,
         ws="none",
         lifespan="on",
-        limit_concurrency=CONNECTIONS,
         server_header=False,
+        proxy_headers=False,
         access_log=False,
         log_config=None,
         timeout_graceful_shutdown=GRACE_SECONDS,

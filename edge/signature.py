@@ -9,7 +9,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from edge.body import Columns, Reader
+from edge.body import Columns, Reader, Text
 from edge.errors import Unfit
 from sketch.features import Column
 
@@ -21,7 +21,7 @@ class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     name: _Name
     kind: Literal["number", "category"]
-    categories: tuple[str, ...] | None = None
+    categories: tuple[Text, ...] | None = None
 
 
 class Output(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

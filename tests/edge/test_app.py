@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edge.body import ROWS as MOST_ROWS
-from tests.edge.device import Bench, rows
+from tests.edge.device import Bench, rows, until
 from tests.edge.models import ROWS, expected, model_folder
 
 ONE = {"temp": 41.0, "carrier": "AA"}
@@ -133,6 +133,7 @@ def test_json_is_json_however_it_is_spelled(tmp_path: Path, kind: str) -> None:
         ({"temp": "41", "carrier": "AA"}, "rows[1].temp"),
         ({"temp": True, "carrier": "AA"}, "rows[1].temp"),
         ({"temp": 41.0, "carrier": 7}, "rows[1].carrier"),
+        ({"temp": 41.0, "carrier": "x" * 1_001}, "rows[1].carrier"),
         ({"temp": 1e39, "carrier": "AA"}, "rows[1].temp"),
         ({"temp": 10**400, "carrier": "AA"}, "rows[1].temp"),
         ({"temp": [1.0], "carrier": "AA"}, "rows[1].temp"),
@@ -211,26 +212,41 @@ def test_a_body_that_is_announced_as_too_large_is_not_waited_for(tmp_path: Path)
     assert (status, *refusal(reply)) == (413, "TOO_LARGE", None)
 
 
-def test_a_body_that_never_ends_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.app.BODY_SECONDS", 0.01)
+def test_large_bodies_wait_for_their_turn_and_small_ones_do_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.app.LARGE", 1)
+    large = rows(*[ONE] * 3_000)
 
-    async def ask() -> MutableMapping[str, Any]:
-        bench, answers = Bench(tmp_path), list[MutableMapping[str, Any]]()
+    async def tell() -> None:
+        bench, go_on, read = Bench(tmp_path), asyncio.Event(), list[str]()
+        bench.deploy(model_folder())
 
-        async def receive() -> MutableMapping[str, Any]:
-            await asyncio.sleep(0.001)
-            return {"type": "http.request", "body": b" ", "more_body": True}
+        async def asks(name: str) -> int:
+            parts, status = [large[:80_000], large[80_000:]], list[int]()
 
-        async def send(message: MutableMapping[str, Any]) -> None:
-            answers.append(message)
+            async def receive() -> MutableMapping[str, Any]:
+                if len(parts) == 1:
+                    read.append(name)
+                    await go_on.wait()
+                return {"type": "http.request", "body": parts.pop(0), "more_body": bool(parts)}
 
-        scope = {"type": "http", "method": "POST", "path": "/score", "headers": [], "query_string": b""}
-        await bench.app(scope, receive, send)
-        return answers[0]
+            async def send(message: MutableMapping[str, Any]) -> None:
+                status.append(message.get("status", 0))
 
-    start = asyncio.run(ask())
-    assert start["status"] == 408
-    assert (b"connection", b"close") in start["headers"]
+            await bench.app({"type": "http", "method": "POST", "path": "/score", "headers": []}, receive, send)
+            return status[0]
+
+        async with bench.client() as client, asyncio.TaskGroup() as strangers:
+            await bench.serves("1")
+            asked = [strangers.create_task(asks(name)) for name in ("first", "second")]
+            await until(lambda: read)
+            assert (await client.post("/score", content=rows(ONE))).status_code == 200
+            assert read == ["first"]
+            go_on.set()
+            assert [await one for one in asked] == [200, 200]
+
+    asyncio.run(tell())
 
 
 def test_before_the_first_model_scoring_says_so(tmp_path: Path) -> None:

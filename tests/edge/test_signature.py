@@ -1,7 +1,9 @@
 import json
 
 import numpy as np
+import pytest
 
+from edge.errors import Unfit
 from edge.signature import Signature, read_signature
 
 DOCUMENT = {
@@ -44,3 +46,9 @@ def test_the_graph_takes_a_line_per_row_in_one_piece() -> None:
     assert tensor.dtype == np.float32
     assert tensor.flags.c_contiguous
     np.testing.assert_array_equal(tensor[0], np.array([1, 0.1, np.nan], np.float32))
+
+
+def test_a_category_that_no_request_could_name_makes_the_model_unfit() -> None:
+    novel = {"name": "carrier", "kind": "category", "categories": ["x" * 1_001]}
+    with pytest.raises(Unfit, match=r"length <= 1000 - at `\$.features\[0\].categories"):
+        read_signature(json.dumps(DOCUMENT | {"features": [novel]}).encode())
