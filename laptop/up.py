@@ -21,7 +21,7 @@ from laptop.storage.front import azurite
 from laptop.tls import client_context, write_certificates
 
 ADDRESSES = [f"127.0.0.{n}" for n in range(1, 21)]
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 type Progress = Callable[[str], None]
 

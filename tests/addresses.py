@@ -2,13 +2,15 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from laptop.stack import CLAIM_PORT, Stack
 
+_PORTS = count(20_000)  # below those that the system gives to whoever connects or asks for any
 ADDRESSES = [f"127.0.0.{number}" for number in range(100, 200)]  # the storage SDK knows a local account by 127.0.0.1…
 
 
@@ -28,8 +30,9 @@ def claimed_address(home: Path) -> Iterator[str]:
 
 
 def free_port(address: str) -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A port nobody listens on at the moment, and that nobody is given by the system or by another call of this."""
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind((address, port))
+            return port

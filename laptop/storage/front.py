@@ -22,7 +22,7 @@ from laptop.tls import client_context
 AUDIENCE = "https://storage.azure.com"
 API_VERSION = b"2021-12-02"  # any that Azurite knows; only the front's own requests carry it
 KEEP_ALIVE_S = 600  # Azurite's own 5 s would close connections just as a request is sent on them
-_PATIENCE_S = 30
+_PATIENCE_S = 120
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"expect", b"upgrade"})
 _FRAMING = frozenset({b"transfer-encoding"})  # the server frames the answer anew
 _SUCCEEDED = range(200, 300)

@@ -19,6 +19,7 @@ from laptop.storage.front import front
 from laptop.tls import client_context
 from tests.edge.device import until
 from tests.laptop.serving import http_server, https_server, listens, running
+from tests.patience import HANGS_S
 
 DEVICE = "ewr"
 KEY = b64encode(b"k" * 32).decode()
@@ -79,7 +80,7 @@ class Cloud:
 
     async def serves(self, version: str) -> None:
         """Wait until the device says that this version serves."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS_S):
             while (await self.reported()).get("model", {}).get("version") != version:  # noqa: ASYNC110 - see `until`
                 await asyncio.sleep(0.05)
 

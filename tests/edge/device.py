@@ -17,8 +17,8 @@ from edge.sandbox import Sandbox
 from edge.settings import Settings
 from tests.edge.models import KEY, STORE, Folder
 from tests.fakes.edge import FakeHub, FakeStore
+from tests.patience import HANGS_S
 
-DEADLINE_SECONDS = 20.0
 SANDBOX = Sandbox(mebibytes=2_048, seconds=20)  # one for all tests of a worker: its start takes half a second
 atexit.register(SANDBOX.__exit__)
 
@@ -75,7 +75,7 @@ def desired(folder: Folder) -> dict[str, str]:
 
 async def until(true: Callable[[], object]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with asyncio.timeout(HANGS_S):
         while not true():  # noqa: ASYNC110 - the condition is about state that raises no event
             await asyncio.sleep(0.005)
 

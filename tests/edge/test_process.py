@@ -20,6 +20,7 @@ from tests.addresses import free_port
 from tests.edge.cloud import DEVICE, Cloud, LaptopCredential, running_cloud
 from tests.edge.device import desired, rows
 from tests.edge.models import KEY, ROWS, Folder, model_folder, moved
+from tests.patience import HANGS_S
 
 pytestmark = pytest.mark.enable_socket
 
@@ -106,7 +107,7 @@ def test_a_device_lives_through_deployments_a_restart_and_a_time_without_a_cloud
 
 async def answers(client: httpx.AsyncClient, url: str, path: str, *, holds: Callable[[httpx.Response], bool]) -> None:
     """Wait until a GET is answered as it should be."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS_S):
         while True:
             with suppress(httpx.TransportError):
                 if holds(await client.get(f"{url}{path}")):

@@ -16,6 +16,7 @@ import httpx
 from laptop.stack import Stack
 from tests.addresses import free_port
 from tests.laptop.serving import eventually
+from tests.patience import HANGS_S
 
 APPS = Path(__file__).parent / "apps"
 
@@ -76,7 +77,7 @@ def running_host(app: str, stack: Stack, **settings: str) -> Iterator[RunningHos
     finally:
         client.close()
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=HANGS_S)
 
 
 def start_host(app: str, stack: Stack, port: int, settings: Mapping[str, str]) -> subprocess.Popen[str]:

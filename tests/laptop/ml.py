@@ -19,6 +19,7 @@ from laptop.stack import ACCOUNT, ACCOUNT_KEY, BLOB_PORT, IDENTITY_PORT, ML_PORT
 from laptop.storage.front import front
 from laptop.tls import client_context
 from tests.laptop.serving import eventually, http_server, https_server, serving
+from tests.patience import HANGS_S
 
 VERSION = {"api-version": "2024-01-01-preview"}
 TEXT = {"type": "string"}
@@ -134,7 +135,7 @@ def process_is_gone(process_id: int) -> bool:
 
 def written(file: Path) -> str:
     """A file's text once it has any."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANGS_S
     while not (file.exists() and file.read_text(encoding="utf-8").endswith("\n")):
         assert time.monotonic() < deadline, f"{file.name} was not written"
         time.sleep(0.01)

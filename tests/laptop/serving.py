@@ -18,8 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from laptop.stack import Stack
-
-DEADLINE_S = 20.0
+from tests.patience import HANGS_S
 
 type Beside = Sequence[Callable[[], Coroutine[Any, Any, None]]]
 
@@ -104,7 +103,7 @@ async def _open(server: uvicorn.Server) -> AsyncIterator[None]:
 
 def eventually(holds: Callable[[], object], otherwise: str) -> None:
     """Wait until something holds, and fail with a sentence when it does not in time."""
-    deadline = time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + HANGS_S
     while not holds():
         if time.monotonic() > deadline:
             raise AssertionError(otherwise)

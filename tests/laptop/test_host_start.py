@@ -13,6 +13,7 @@ from laptop.host.worker import Binding, Function
 from laptop.stack import Stack
 from tests.addresses import free_port
 from tests.laptop.hosting import start_host
+from tests.patience import HANGS_S
 
 pytestmark = pytest.mark.enable_socket
 
@@ -32,7 +33,7 @@ def refusal(app: Path, *functions: Function) -> str:
 
 def test_an_app_that_refuses_its_settings_ends_the_host_with_its_own_words(address: str, tmp_path: Path) -> None:
     process = start_host("broken", Stack(address, tmp_path), free_port(address), {})
-    out, problem = process.communicate(timeout=30)
+    out, problem = process.communicate(timeout=HANGS_S)
     assert process.returncode == 1
     assert out == ""
     assert "LoopError: loops/x.toml line 3: the landing path has no {site}\n  because: …" in problem
@@ -132,7 +133,7 @@ def test_settings_are_found_as_the_real_host_finds_them() -> None:
 
 def test_a_missing_app_is_named(address: str, tmp_path: Path) -> None:
     process = start_host("nothing-here", Stack(address, tmp_path), free_port(address), {})
-    problem = process.communicate(timeout=30)[1]
+    problem = process.communicate(timeout=HANGS_S)[1]
     assert process.returncode == 1
     assert "nothing-here" in problem
     assert "Traceback" not in problem

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from laptop.keep_alive import KeepAlive, Unreachable
+from tests.patience import HANGS_S
 
 pytestmark = pytest.mark.enable_socket
 HEAD = [(b"host", b"localhost")]
@@ -37,7 +38,7 @@ def talking_to(server: Server, talk: Callable[[KeepAlive], Awaitable[None]]) -> 
     async def run() -> None:
         listening = await asyncio.start_server(server, "127.0.0.1", 0)
         client = KeepAlive("127.0.0.1", listening.sockets[0].getsockname()[1], tls=None)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(HANGS_S):
             await talk(client)
         client.close()
         listening.close()

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(400)]
+from tests.patience import HANGS_S, STORY_HANGS_S
+
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(STORY_HANGS_S + HANGS_S)]
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         str(folder / "told.json"),
     ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=390)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=STORY_HANGS_S)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return dict(json.loads((folder / "told.json").read_text()))
 

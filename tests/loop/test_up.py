@@ -15,8 +15,9 @@ import pytest
 from laptop.up import CannotStart, claimed_stack
 from tests.fakes.cloud import OWN_LOOPS
 from tests.files import flights
+from tests.patience import HANGS_S, STORY_HANGS_S
 
-pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(STORY_HANGS_S)]
 REFLUENT = [sys.executable, "-W", "ignore", "-c", "from laptop.cli import run; run()"]
 
 
@@ -62,7 +63,7 @@ def address_of(home: Path) -> str:
 
 
 def eventually_gone(home: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANGS_S
     while of(home):
         assert time.monotonic() < deadline, of(home)
         time.sleep(0.1)
@@ -79,11 +80,11 @@ def test_state_survives_a_stop_and_ctrl_c_leaves_no_process(tmp_path: Path) -> N
     with running(home) as first:
         say(first, "up.")
         ask(home, "send", str(file), "--to", "flight-delays/lga")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANGS_S
         while json.loads(ask(home, "status", "--json"))[0]["pending"] != 1:
             assert time.monotonic() < deadline
         first.send_signal(signal.SIGINT)
-        assert first.wait(30) == 0
+        assert first.wait(HANGS_S) == 0
         eventually_gone(home)
     with running(home) as second:
         say(second, "up.")
@@ -92,12 +93,12 @@ def test_state_survives_a_stop_and_ctrl_c_leaves_no_process(tmp_path: Path) -> N
 
 def test_ctrl_c_in_the_middle_of_the_start_leaves_no_process(tmp_path: Path) -> None:
     with running(tmp_path / "home") as process:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + HANGS_S
         while not any("azurite" in line for line in of(tmp_path / "home")):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(HANGS_S)
         eventually_gone(tmp_path / "home")
 
 
@@ -124,7 +125,7 @@ def test_a_broken_loop_file_stops_the_start_with_its_line(tmp_path: Path) -> Non
     (folder / "flight-delays.toml").write_text(broken, encoding="utf-8")
     environment = {**os.environ, "LOOPS_FOLDER": str(folder)}
     command = [*REFLUENT, "--home", str(tmp_path / "home"), "up"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=HANGS_S)
     assert done.returncode != 0
     assert "flight-delays.toml, line" in done.stderr
     assert "retrain.jobs_per_day" in done.stderr

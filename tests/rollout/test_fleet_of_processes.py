@@ -38,6 +38,7 @@ from tests.fakes.cloud import FakeCloud
 from tests.laptop.hub_running import RunningHub, configuration
 from tests.laptop.serving import https_server, serving
 from tests.messages import registered
+from tests.patience import HANGS_S
 from tests.rollout.fleet import LOOP, journal, state
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.soak, pytest.mark.timeout(900)]
@@ -56,7 +57,7 @@ class Device:
         self.name, self.url = name, url
         self.versions: list[str] = []
         self.asked, self.refusals = 0, list[str]()
-        self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self._client = httpx.Client(base_url=url, trust_env=False, timeout=HANGS_S)
         self._bodies = cycle(self._body(np.random.default_rng(seed)) for seed in range(8))
 
     def ready(self) -> bool:
