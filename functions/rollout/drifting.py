@@ -7,9 +7,9 @@ closer, unless something else than the version explains it.
 
 from collections.abc import Mapping
 
-from functions.field import Use, Uses
+from functions.field import KEPT, Use, Uses
 
-LATELY = 100  # periods before the new version came: what moved then goes on, or comes back
+LATELY = KEPT[-1][0]  # periods before the new version came: those that it is compared with reach back as far
 HALF = 0.5  # of the devices with it: fewer that drift have something of their own, such as a sensor
 SOME = 0.1  # of the devices without it: as many that drifted lately are the world
 
