@@ -25,7 +25,8 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)  # the tensor is float32: anything
 
 type Columns = Sequence[Any]  # one per feature, in the signature's order, all as long as there are rows
 
-COLON = ord(":")
+COLON = np.array(ord(":"), np.uint8)  # as an array: numpy would make one of a number at every comparison
+FEW_BYTES = 24 * 1024  # numpy counts ten times as fast as bytes do, once it has begun
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 _Number = Annotated[float, Meta(ge=-FLOAT32_MAX, le=FLOAT32_MAX)] | None
@@ -154,8 +155,14 @@ class Reader:
 
     def _refuse_repeated(self, body: bytes, *, colons: int) -> None:
         """Every name stands where it must, so with the fewest colons possible none stands there twice."""
-        if np.count_nonzero(np.frombuffer(body, np.uint8) == COLON) != colons:  # five times as fast as bytes.count
+        if _colons(body) != colons:
             json.loads(body, object_pairs_hook=_refuse_twice)
+
+
+def _colons(body: bytes) -> int:
+    if len(body) < FEW_BYTES:
+        return body.count(b":")
+    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == COLON))
 
 
 def _refuse_twice(pairs: list[tuple[str, object]]) -> None:

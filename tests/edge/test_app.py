@@ -99,6 +99,12 @@ def test_a_name_given_twice_is_refused_because_nobody_knows_which_value_was_mean
     assert (status, *refusal(reply)) == (400, "BAD_ROW", "columns" if b"}, " in body else "temp")
 
 
+def test_a_name_given_twice_is_found_among_thousands_of_rows(tmp_path: Path) -> None:
+    body = rows(*[ONE] * 5_000).replace(b'"temp": 41.0', b'"temp": 41.0, "temp": 99.0', 1)
+    status, reply = answer(tmp_path, body)
+    assert (status, *refusal(reply)) == (400, "BAD_ROW", "temp")
+
+
 def test_a_colon_in_a_value_is_a_colon(tmp_path: Path) -> None:
     status, _ = answer(tmp_path, rows(ONE | {"carrier": 'A": "A:A'}))
     assert status == 200
