@@ -60,6 +60,6 @@ def _waiting(here: Cloud, loop: Loop, told: Standing) -> Iterator[Waiting]:
     known = {str(one.version) for one in told.records}
     for job in here.rows.find(JOBS, loop.name, state=REGISTERED):
         version, ended = str(job.row["version"]), job.row.get("ended_at")
-        if version not in known and ended:
+        if version not in known and ended and here.registry.get(loop.name, version):  # unless somebody deleted it since
             reason = f"refluent why {loop.name}:{version} tells what became of it"
             yield Waiting(version, "let through by the gate", datetime.fromisoformat(str(ended)), timedelta(0), reason)
