@@ -215,6 +215,8 @@ def _judged(world: World, workspace: Workspace) -> None:
     ours = [model for model in fake.registry.models.values() if "job" in model.lineage]
     by_job = Counter(model.lineage["job"] for model in ours)
     need(all(count == 1 for count in by_job.values()), "P1 a job's model is registered twice")
+    numbers = sorted(int(model.version) for model in fake.registry.models.values())
+    need(numbers == [*range(1, len(numbers) + 1)], f"P5 a number was passed over: {numbers}")
     for stored in fake.rows.find("jobs", LOOP):
         end, state = workspace.ends[stored.key], str(stored.row["state"])
         late = str(stored.row.get("because", "")).startswith("it was compared with")

@@ -261,6 +261,14 @@ MUTANTS = (
         seed="verdicts",
     ),
     Mutant(
+        "files are stored under a number that is not noted yet",
+        register.register,
+        "    job = rewritten(",
+        '    _store(here.blobs, _signed(here.signer, loop, version, files=files), f"{loop.name}/{version}")\n'
+        "    job = rewritten(",
+        seed="verdicts",
+    ),
+    Mutant(
         "a registration whose event was lost is never found",
         rollout.untold,
         "made - known | approved",
