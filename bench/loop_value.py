@@ -34,7 +34,7 @@ DEFAULT = "both"
 WIDTH = 120
 UNLESS_WORSE = LOOP.gate.model_copy(update={"promote": "unless proven worse"})
 NO_LIMIT = UNLESS_WORSE.model_copy(update={"never_worse": []})
-EVERYTHING = DriftSettings(features=(), scores=False, window_rows=2_500, tolerance=0.2)
+EVERYTHING = DriftSettings(features=(), scores=False, window_rows=1_500, tolerance=0.22)
 
 
 def retrain(**changes: object) -> Retrain:
@@ -58,8 +58,8 @@ def policies() -> Iterator[Policy]:
     data = Policy("data", "data: at_least_rows = 16_000", retrain(at_least_rows=16_000))
     on_drift = retrain(cool_down=timedelta(days=366), on_drift="retrain")
     drift = Policy("drift", "drift: on_drift = retrain", on_drift, drift=EVERYTHING)
-    sooner = retrain(cool_down=timedelta(days=25), on_drift="retrain")
-    both = Policy(DEFAULT, "both: drift, and cool_down = 25 days", sooner, drift=EVERYTHING)
+    sooner = retrain(cool_down=timedelta(days=22), on_drift="retrain")
+    both = Policy(DEFAULT, "both: drift, and cool_down = 22 days", sooner, drift=EVERYTHING)
     ours = (data, drift, both)
     yield from ours
     for one in ours:
