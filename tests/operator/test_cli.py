@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from functions.journal import Entry, record
 from functions.operator.cli import app, new_decisions
+from functions.ports import Row
 from functions.wiring import using
 from tests.fakes.cloud import FakeBlobs, FakeCloud
 
@@ -61,6 +62,8 @@ def test_status_shows_every_loop_and_its_newest_decision(here: FakeCloud) -> Non
     decided(here, 0, f"{LOOP}#1", "Launch", "rt-1", reason="84 files")
     here.rows.insert("jobs", LOOP, "rt-1", row={"state": "started"})
     here.rows.insert("devices", LOOP, "lga/inference", row={"reason": "loop.sites is [ewr, jfk]"})
+    held: Row = {"state": "rolling", "ring": 0, "since": AT, "reason": "dwelling 2 s"}
+    here.rows.insert("rollouts", LOOP, "000000002", row=held)
     shown = refluent("status")
     assert shown.exit_code == 0
     for fact in (
@@ -69,6 +72,7 @@ def test_status_shows_every_loop_and_its_newest_decision(here: FakeCloud) -> Non
         "rt-1: started",
         "loop.sites is [ewr, jfk]",
         "Launch: 84 files",
+        f"flight-delays:2: rolling in canary since {AT:%d %B %H:%M:%S} UTC: dwelling 2 s",
     ):
         assert fact in shown.stdout
     (found,) = json.loads(refluent("status", "--json").stdout)
