@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from functions.drift.channels import Channels, Limits, odds
 
-BETS = (0.25, 0.6, 1.5)  # How much the logarithm of a share's odds has moved beyond the edge; one more bet is learned.
+BETS = (0.12, 0.5, 1.5)  # How much the logarithm of a share's odds has moved beyond the edge; one more bet is learned.
 _BOLDEST = 4.0  # No bet learned is further beyond the edge: where it is wrong, it costs little.
 _SHRINK_ROWS = 50  # As many independent rows remembered are believed by half.
 _LOUD = 8.0  # Nats: what began is over once as many speak against it, however long it lasted.
