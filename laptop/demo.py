@@ -111,19 +111,23 @@ class Story:
         """Read on until a decision is taken.
 
         Raises:
-            Stuck: It is not taken in time.
+            Stuck: Nothing is decided any more, and it is not.
         """
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
+            known = len(self._known)
             self.read()
             check()
             found = self.find(decision, subject)
             if found:
                 return found[-1]
+            if len(self._known) > known:
+                deadline = time.monotonic() + PATIENCE_S
             time.sleep(0.2)
         last = max(self._known.values(), key=lambda entry: entry.at, default=None)
         why = f"the last decision was {last.decision} about {last.subject}" if last else "nothing was decided at all"
-        raise Stuck(f"no {decision} about {subject} within {PATIENCE_S} s", why=why, fix="read the logs named above")
+        what = f"no {decision} about {subject}, and nothing else, for {PATIENCE_S} s"
+        raise Stuck(what, why=why, fix="read the logs named above")
 
     def say(self, text: str) -> None:
         """A sentence of the narrator."""
