@@ -31,7 +31,7 @@ EVENT_EUROS = 0.026e-6  # a message that Event Hubs takes in
 TABLE_EUROS = 0.00033 / 1e4  # an operation
 GB_SECOND_EUROS, CALL_EUROS, INSTANCE_GB = 0.000024, 0.37e-6, 2.0
 LEAST_S = 1.0  # of an instance, paid for whenever it has something to do
-DEVICE_MS, MESSAGE_MS = 12.0, 0.2  # of an instance: a device's row read, scored and written; a message read
+DEVICE_MS, MESSAGE_MS = 8.0, 0.2  # of an instance: a device's row read, scored and written; a message read
 BATCH = 100  # messages of an invocation, at most
 
 
