@@ -18,7 +18,8 @@ from tests.files import flights
 from tests.patience import HANGS_S, STORY_HANGS_S
 
 pytestmark = [pytest.mark.enable_socket, pytest.mark.timeout(STORY_HANGS_S)]
-REFLUENT = [sys.executable, "-W", "ignore", "-c", "from laptop.cli import run; run()"]
+HEARS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # tests in the background too
+REFLUENT = [sys.executable, "-W", "ignore", "-c", f"{HEARS_CTRL_C}; from laptop.cli import run; run()"]
 
 
 @contextmanager
