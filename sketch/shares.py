@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sketch.blocks import Blocks
 
-RISK = 0.01  # That one share's tolerance is narrower than the reference's error.
+RISK = 0.003  # That one share's tolerance is narrower than the reference's error.
 _NATS = np.log(2 / RISK)
 
 type Floats = NDArray[np.float64]
@@ -25,7 +25,7 @@ class Expected:
 
     Attributes:
         share: Expected share, 0..1; 0 where the reference has no row that could have been counted.
-        error: How far the true share may lie from it, but for 1 in 100 tests; 1 where the reference knows nothing.
+        error: How far the true share may lie from it, but for 3 in 1,000 tests; 1 where the reference knows nothing.
     """
 
     share: Floats

@@ -19,7 +19,7 @@ from sketch.features import CELLS, TOLD_APART, CategoryFeature, NumberFeature, P
 from sketch.profile import Profile
 from sketch.shares import References
 
-_DETECTOR = 3  # Evidence gathered by another detector is none for this one.
+_DETECTOR = 4  # Evidence gathered by another detector is none for this one.
 _CERTAIN = 1e-6  # A share this close to 0 or 1 has nowhere further to go.
 _MOST_ALIKE = 0.995  # A window of 200 rows is then worth half a row.
 _RAREST = 1e-4  # Rarer than this counts as this: a row in 10,000 is no news.

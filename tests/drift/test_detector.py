@@ -214,8 +214,8 @@ def test_a_smaller_reference_allows_more() -> None:
         float(np.diff(channels.usual.edges[:, place])[0])
         for channels, place in zip((small, large), middle, strict=True)
     ]
-    assert width[0] == pytest.approx(-2 * 0.26, abs=0.03)
-    assert width[1] == pytest.approx(-2 * 0.0117, abs=0.003)
+    assert width[0] == pytest.approx(-2 * 0.28, abs=0.03)
+    assert width[1] == pytest.approx(-2 * 0.013, abs=0.003)
 
 
 EDGE = [[3.0] * 400, [float("nan")] * 400, [0.0, -0.0] * 200, [1e308, -1e308] * 200, [5e-324] * 400]
