@@ -197,8 +197,8 @@ def places_of(profile: Profile, columns: Mapping[str, Column], scores: Column) -
             stacked.append(answers if is_score else numbers(column_of(block, columns, len(answers))))
             grids.append((block.low, block.width, cells.start))
             at.append(place)
-    low, width, start = np.array(grids).T[:, :, np.newaxis]
-    places[:, at] = (cells_of_numbers(np.stack(stacked), low=low, width=width) + start.astype(np.intp)).T
+    low, width, start = (np.array(column)[:, np.newaxis] for column in zip(*grids, strict=True))
+    places[:, at] = (cells_of_numbers(np.stack(stacked), low=low, width=width) + start).T
     return places
 
 

@@ -182,8 +182,6 @@ def count(state: DeviceState | None, run: Run, *, profile: Profile, settings: Dr
 
 def _new(ledger: Ledger, run: Run) -> NDArray[np.bool_]:
     """Which messages were not counted before, nor come twice, shape (messages,)."""
-    if _of_one_epoch(run):
-        return ledger.epoch(run.epochs[0]).new(run.sequences)
     new = np.zeros(len(run.sequences), np.bool_)
     for name, own in _by_epoch(run):
         new[own] = ledger.epoch(name).new([run.sequences[n] for n in own])
@@ -192,8 +190,6 @@ def _new(ledger: Ledger, run: Run) -> NDArray[np.bool_]:
 
 def _entered(ledger: Ledger, run: Run, new: NDArray[np.bool_]) -> Ledger:
     """The ledger with the new messages."""
-    if _of_one_epoch(run) and new.all():
-        return ledger.plus(ledger.epoch(run.epochs[0]).plus(run.sequences, run.at_us))
     for name, every in _by_epoch(run):
         own = [n for n in every if new[n]]
         if own:
@@ -202,13 +198,10 @@ def _entered(ledger: Ledger, run: Run, new: NDArray[np.bool_]) -> Ledger:
     return ledger
 
 
-def _of_one_epoch(run: Run) -> bool:
-    """The usual case, in which nothing has to be sorted out."""
-    return run.epochs.count(run.epochs[0]) == len(run.epochs)
-
-
 def _by_epoch(run: Run) -> Iterable[tuple[str, Sequence[int]]]:
     """Each epoch with the places of its messages, in the order in which they came."""
+    if run.epochs.count(run.epochs[0]) == len(run.epochs):
+        return [(run.epochs[0], range(len(run.epochs)))]
     places: dict[str, list[int]] = {}
     for place, name in enumerate(run.epochs):
         places.setdefault(name, []).append(place)

@@ -3,6 +3,7 @@
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 from functions import field
 from functions.errors import LoopError
@@ -46,8 +47,11 @@ class Folded:
 
 def kept_together(here: Cloud, folded: Sequence[Folded]) -> Container[Folded]:
     """Write the rows of many devices; those that were written. The others have to be tried alone."""
+    loops: dict[str, list[Folded]] = {}
+    for one in folded:
+        loops.setdefault(one.loop.name, []).append(one)
     kept = set[Folded]()
-    for some, writes in _groups(folded):
+    for some, writes in chain.from_iterable(map(_groups, loops.values())):
         with suppress(LoopError):  # whose fault it is shows when each is tried alone
             if here.rows.write_all(field.DEVICES, some[0].loop.name, writes):
                 kept.update(some)
@@ -65,19 +69,17 @@ def kept_alone(here: Cloud, folded: Folded) -> bool:
 
 
 def _groups(folded: Sequence[Folded]) -> Iterator[tuple[list[Folded], list[Write]]]:
-    """Devices of one loop, two at least, with as many rows as one request takes."""
-    loops = {one.loop.name: one.loop for one in folded}
-    for name in loops:
-        some, writes, size = list[Folded](), list[Write](), 0
-        for one in folded:
-            if one.loop.name != name or one.write is None:
-                continue
-            more = sum(len(value) for value in one.write.row.values() if isinstance(value, bytes | str))
-            if some and (len(some) == MOST_AT_ONCE or size + more > MOST_BYTES):
-                yield some, writes
-                some, writes, size = [], [], 0
-            some.append(one)
-            writes.append(one.write)
-            size += more
-        if len(some) > 1:
+    """Devices of one loop, with as many rows as one request takes; the last ones only if there are two."""
+    some, writes, size = list[Folded](), list[Write](), 0
+    for one in folded:
+        if one.write is None:
+            continue
+        more = sum(len(value) for value in one.write.row.values() if isinstance(value, bytes | str))
+        if some and (len(some) == MOST_AT_ONCE or size + more > MOST_BYTES):
             yield some, writes
+            some, writes, size = [], [], 0
+        some.append(one)
+        writes.append(one.write)
+        size += more
+    if len(some) > 1:
+        yield some, writes

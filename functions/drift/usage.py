@@ -20,11 +20,11 @@ def used(uses: field.Uses, stint: Stint, counted: Counted) -> field.Uses:
         stint: The messages.
         counted: What became of them.
     """
+    if not counted.counted.any():
+        return uses
     run, told, profile = stint.run, stint.told, stint.profile
     seconds = stint.loop.rollout.compare_every.total_seconds()
     periods = np.array([int(at_us / 1e6 // seconds) for at_us in run.at_us], np.int64)
-    if not counted.counted.any():
-        return uses
     found = list[field.Period]()
     for number in np.unique(periods[counted.counted]).tolist():
         chosen = counted.counted & (periods == number)

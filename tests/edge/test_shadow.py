@@ -40,6 +40,19 @@ async def shadows(bench: Bench, version: str, state: str = "scoring") -> dict[st
     return shown
 
 
+def told_of_one_row(tmp_path: Path, silent: Folder) -> dict[str, Any]:
+    """What a device tells of a row that version 2 scored silently."""
+
+    async def story(bench: Bench, client: httpx.AsyncClient) -> None:
+        bench.deploy(silent, slot="shadow")
+        await shadows(bench, "2")
+        await client.post("/score", content=rows(ONE))
+        await until(lambda: bench.device.shadow._rows == 1)
+
+    (message,) = beside_model_1(tmp_path, story)
+    return message
+
+
 def test_a_shadow_scores_the_same_rows_and_only_its_disagreement_is_told(tmp_path: Path) -> None:
     async def story(bench: Bench, client: httpx.AsyncClient) -> None:
         bench.deploy(model_folder("3"), slot="shadow")
@@ -136,13 +149,7 @@ def turned(version: str = "2") -> Folder:
 
 
 def test_a_shadow_that_lists_its_features_in_another_order_gets_them_so(tmp_path: Path) -> None:
-    async def story(bench: Bench, client: httpx.AsyncClient) -> None:
-        bench.deploy(turned(), slot="shadow")
-        await shadows(bench, "2")
-        await client.post("/score", content=rows(ONE))
-        await until(lambda: bench.device.shadow._rows == 1)
-
-    (message,) = beside_model_1(tmp_path, story)
+    message = told_of_one_row(tmp_path, turned())
     assert message["shadow"]["moved"] == pytest.approx(expected(ONE, 0.5) - expected(ONE), abs=1e-5)
 
 
@@ -163,13 +170,7 @@ def _turned_round(row: dict[str, object]) -> dict[str, object]:
 
 
 def test_a_shadow_reads_categories_by_its_own_codes(tmp_path: Path) -> None:
-    async def story(bench: Bench, client: httpx.AsyncClient) -> None:
-        bench.deploy(recoded(), slot="shadow")
-        await shadows(bench, "2")
-        await client.post("/score", content=rows(ONE))
-        await until(lambda: bench.device.shadow._rows == 1)
-
-    (message,) = beside_model_1(tmp_path, story)
+    message = told_of_one_row(tmp_path, recoded())
     served, silent = expected(ONE), expected(_turned_round(ONE), 0.5)
     assert message["shadow"]["moved"] == pytest.approx(abs(silent - served), abs=1e-5)
 
