@@ -64,13 +64,6 @@ class AppProcess:
             finally:
                 door.close()
 
-    def resident_mib(self) -> float:
-        """How much memory it holds."""
-        told = subprocess.run(
-            ["/bin/ps", "-o", "rss=", "-p", str(self.process.pid)], check=True, capture_output=True, text=True
-        )
-        return int(told.stdout) / 1024
-
     def invocations(self) -> dict[str, Any]:
         """What the host has counted, by function."""
         door = http.client.HTTPConnection(self.stack.address, HOST_PORT, timeout=PATIENCE_S)

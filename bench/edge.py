@@ -10,10 +10,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -22,12 +20,12 @@ import msgspec
 import onnxruntime as ort
 
 from bench import edge_model
-from bench.edge_load import OK, Client, Load, get, post
-from bench.edge_peers import PEERS, ROOT, installed, serving
+from bench.edge_endpoint import ADDRESS, bare_session, endpoint, two_versions, until_it_answers
+from bench.edge_load import Client, Load, get, post
+from bench.edge_peers import PEERS, installed, serving
 from bench.figures import Figures
 from tests.addresses import free_port
 
-ADDRESS = "127.0.0.1"
 SIZES = (1, 10, 100, 1_000)
 ROUNDS, AIMED_ROWS = 7, 100
 BATCHES = 16  # different ones: rows that come again and again would be guessed by the processor
@@ -39,7 +37,6 @@ NAMES = {
     "decode": "decoding with the model's own types",
     "score": "answered",
 }
-PATIENCE_S = 300.0  # MLflow takes a minute to start on a busy machine
 
 
 def main() -> None:
@@ -48,56 +45,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     given = parser.parse_args()
     figures = Figures("The scoring endpoint, 15 features, one process")
-    session = _session()
+    session = bare_session()
     with TemporaryDirectory() as home:
-        models = _models(Path(home), session)
-        with _ours(models) as (port, process):
+        models = two_versions(Path(home), session)
+        with endpoint(models) as (port, process):
             _measure_floor(port, session, figures)
             _measure_peers(port, models.parent, figures)
             _measure_swaps(port, process, figures)
     figures.tell(given.json)
-
-
-def _session() -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return ort.InferenceSession(edge_model.graph(), options, providers=["CPUExecutionProvider"])
-
-
-def _models(home: Path, session: ort.InferenceSession) -> Path:
-    """Two versions on disk for the server, and the bare graph beside them for the others."""
-    sample = edge_model.rows(200, seed=4)
-    score = session.run(["probabilities"], {"features": edge_model.tensor(sample)})[0][:, 1]
-    for version in ("1", "2"):
-        made = edge_model.model(version, score=score, sample=sample)
-        (home / "models" / version).mkdir(parents=True)
-        for name, content in (made.files | {"profile": made.wanted.profile.encode()}).items():
-            (home / "models" / version / name).write_bytes(content)
-    (home / "model.onnx").write_bytes(edge_model.graph())
-    return home / "models"
-
-
-@contextmanager
-def _ours(models: Path) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    port = free_port(ADDRESS)
-    process = subprocess.Popen([sys.executable, "-m", "bench.edge_server", models, ADDRESS, str(port)], cwd=ROOT)
-    try:
-        _await(port, "/ready")
-        yield port, process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _await(port: int, path: str, *, holds: Callable[[bytes], bool] = lambda answer: answer.startswith(OK)) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        with suppress(OSError, KeyError, ValueError):  # not there yet, or its proxy is and it is not
-            client = Client(ADDRESS, port)
-            if holds(client.ask(get(path))):
-                return
-        time.sleep(0.02)
-    raise SystemExit(f"nothing answered at port {port} within {PATIENCE_S} s")
 
 
 def _body(rows: int) -> bytes:
@@ -179,8 +134,8 @@ def _measure_peers(port: int, home: Path, figures: Figures) -> None:
         other = free_port(ADDRESS)
         theirs = post(peer.path, peer.body(tensor))
         with serving(peer, home / "model.onnx", ADDRESS, other):
-            _await(other, peer.ready)
-            _await(other, peer.ready)
+            until_it_answers(other, peer.ready)
+            until_it_answers(other, peer.ready)
             rates = [_rates(port, ours, other, theirs) for _ in range(LOAD_ROUNDS)]
         figures.spread(
             f"beside_{peer.name}_per_s", [each[0] for each in rates], of=f"ours beside {peer.name}, requests"
@@ -213,7 +168,7 @@ def _measure_swaps(port: int, process: subprocess.Popen[bytes], figures: Figures
     for swap in range(SWAPS):
         version = b'"version":"%d"' % (1 + (swap + 1) % 2)
         os.kill(process.pid, signal.SIGUSR1)
-        _await(port, "/ready", holds=lambda answer, version=version: version in answer)  # type: ignore[misc] # binds the loop's value
+        until_it_answers(port, "/ready", holds=lambda answer, version=version: version in answer)  # type: ignore[misc] # binds the loop's value
     load.running = False
     for thread in threads:
         thread.join()

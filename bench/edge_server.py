@@ -30,6 +30,8 @@ async def _serve(models: Path, address: str, port: int, home: Path) -> None:
     folders = cycle(_folders(models))
 
     def deploy() -> None:
+        for kept in (bench.hub.messages, bench.hub.ids, bench.hub.reports):  # for tests; here it would be memory
+            kept.clear()
         bench.deploy(next(folders))
 
     deploy()

@@ -22,6 +22,7 @@ from azure.data.tables import TableServiceClient
 from bench.app_process import PATIENCE_S, ROOT, AppProcess, app_process, blob_created
 from bench.figures import Figures
 from bench.posting import FUNCTION, post
+from bench.resident import resident_mib
 from functions.retraining.ledger import UPLOADS
 from laptop.processes import Processes
 from laptop.provision import make_containers
@@ -84,7 +85,7 @@ def measure_start(stack: Stack, figures: Figures) -> None:
         hello.append(_hello_s(stack))
         with app_process(stack, ROOT, app_settings(stack)) as app:
             first.append(_first_answer(app, number))
-            memory.append(app.resident_mib())
+            memory.append(resident_mib(app.process.pid))
     figures.spread("floor_import_s", imports, of="python that imports Microsoft's two libraries, start to end")
     figures.spread("floor_hello_s", hello, of="bare uvicorn and Starlette, start to first answer")
     figures.spread("host_first_event_s", first, of="the app, start to first event answered")

@@ -12,7 +12,8 @@ COPY sketch /home/site/wwwroot/sketch
 ENV AzureWebJobsScriptRoot=/home/site/wwwroot \
     AzureFunctionsJobHost__Logging__Console__IsEnabled=true \
     AzureWebJobsSecretStorageType=files \
-    FUNCTIONS_WORKER_RUNTIME=python
+    FUNCTIONS_WORKER_RUNTIME=python \
+    MALLOC_ARENA_MAX=1
 VOLUME ["/var/lib/refluent"]
 EXPOSE 80
 # The host starts the program at its first request: this one, when nobody else asks.

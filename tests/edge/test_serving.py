@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import io
 import json
 import pickle
@@ -12,6 +13,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edge.model import Model
 from tests.edge.device import Bench, desired, rows, until
 from tests.edge.models import Folder, graph, model_folder, moved, signature
 from tests.fakes.edge import FakeStore
@@ -44,6 +46,24 @@ def test_a_newer_model_takes_over(tmp_path: Path) -> None:
         assert bench.hub.reported["model"]["sha256"] == model_folder("2").wanted.sha256
 
     on_a_device(tmp_path, story)
+
+
+def test_models_that_served_before_are_let_go(tmp_path: Path) -> None:
+    async def story(bench: Bench, client: httpx.AsyncClient) -> None:
+        before = _models()
+        for version in ("2", "3", "4", "5"):
+            assert (await client.post("/score", content=rows(ONE))).status_code == 200
+            bench.deploy(model_folder(version))
+            await bench.serves(version)
+        await until(lambda: _models() <= before)  # the last one's window is still on its way to the hub
+
+    on_a_device(tmp_path, story)
+
+
+def _models() -> int:
+    """How many there are in this process."""
+    gc.collect()
+    return sum(isinstance(one, Model) for one in gc.get_objects())
 
 
 def test_a_patch_that_arrives_again_changes_nothing(tmp_path: Path) -> None:
