@@ -87,6 +87,9 @@ bench-drift-window: .venv/.ready ## one window of 100,000 rows and 25 features b
 bench-gate: .venv/.ready ## the gate: how often it promotes a model that is no better, and one that is
 	@$(PY) -m bench.gate $(if $(JSON),--json $(JSON))
 
+bench-field-gate: .venv/.ready ## the field gate: good versions let on and harmful ones taken back, by how many periods were shared before
+	@$(PY) -m bench.field_gate $(if $(JSON),--json $(JSON))
+
 bench-drift-quality: .venv/.ready ## the drift detector beside others: false alarms, power, delay (ROUNDS=10 for ten times as many references)
 	@$(PY) -m bench.drift_quality $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(JSON),--json $(JSON))
 
@@ -105,4 +108,4 @@ clean: ## remove everything that any target made
 .venv/.ready: requirements-dev.txt package-lock.json laptop/setup.sh
 	@laptop/setup.sh
 
-.PHONY: help demo up test check check-infra format lock fuzz sim sim-exhaustive sim-mutants soak bench-burst bench-drift-messages bench-scale bench-edge bench-host bench-package bench-plan bench-drift-window bench-gate bench-drift-quality bench-drift-real bench-loop-value setup clean
+.PHONY: help demo up test check check-infra format lock fuzz sim sim-exhaustive sim-mutants soak bench-burst bench-drift-messages bench-scale bench-edge bench-host bench-package bench-plan bench-drift-window bench-gate bench-field-gate bench-drift-quality bench-drift-real bench-loop-value setup clean

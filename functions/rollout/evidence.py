@@ -1,12 +1,14 @@
 """What versions do in the field, as telemetry wrote it down."""
 
 import json
+from typing import Any
 
 from functions.field import COLUMN, DEVICES, Use, Uses, from_bytes
 from functions.loops import Loop
 from functions.model_folder import CONTAINER
 from functions.rollout.decide import Field
 from functions.rollout.gate import Reference, judge
+from functions.rollout.promise import Promise
 from functions.wiring import Cloud
 
 
@@ -18,9 +20,17 @@ def field(here: Cloud, loop: Loop, version: str, previous: str) -> Field:
     named = sorted({one for used in uses.values() for one in used})
     if version not in named:
         return Field()
-    found = {one: _reference(here, loop, one) for one in named}
-    references = {one: reference for one, reference in found.items() if reference}
-    return judge(uses, version, previous, references=references, limits=loop.rollout, metric=loop.gate.metric)
+    profiles = {one: profile for one in named if (profile := _profile(here, loop, one))}
+    calibration, metric = profiles.get(version, {}).get("calibration"), loop.gate.metric
+    return judge(
+        uses,
+        version,
+        previous,
+        references={one: _reference(profile) for one, profile in profiles.items()},
+        limits=loop.rollout,
+        metric=metric,
+        promise=Promise.of(calibration["groups"], metric) if calibration else None,
+    )
 
 
 def uses_of(here: Cloud, loop: Loop, version: str) -> list[Use]:
@@ -34,10 +44,12 @@ def _uses(here: Cloud, loop: Loop) -> dict[str, Uses]:
     return {stored.key: from_bytes(stored.row.get(COLUMN)) for stored in rows}
 
 
-def _reference(here: Cloud, loop: Loop, version: str) -> Reference | None:
-    """The expected scores of a version's profile, read without numpy: a tenth of the app's start."""
+def _profile(here: Cloud, loop: Loop, version: str) -> dict[str, Any] | None:
+    """A version's profile, read without numpy: a tenth of the app's start."""
     data = here.blobs.read(CONTAINER, f"{loop.name}/{version}/profile.json")
-    if data is None:
-        return None
-    scores = json.loads(data)["scores"]
+    return None if data is None else json.loads(data)
+
+
+def _reference(profile: dict[str, Any]) -> Reference:
+    scores = profile["scores"]
     return Reference.of(float(scores["low"]), float(scores["width"]), scores["counts"])

@@ -13,14 +13,16 @@ from statistics import fmean
 
 from functions.field import GROUP, LATENCIES, PARTS, Period, Use, Uses, cuts, grouped, merge
 from functions.loops import METRICS, Metric, Rollout
-from functions.rollout.compare import Between, bounds
+from functions.rollout.compare import Between, bounds, change
 from functions.rollout.decide import Field
 from functions.rollout.drifting import unexplained
 from functions.rollout.losses import compare
+from functions.rollout.promise import Promise, kept
 
 FAMILIES = 5  # that share the risk: scores, scores against the hold-out, failures, latency, loss
 SLOWER = 0.25  # more of the requests may not be as slow as the loop file says
 FEWEST = 20  # rows or requests of a period that say anything
+SETTLED = 10  # periods with outcomes before the version came: with fewer, chance there outweighs what it costs
 
 type Pair = tuple[Period, Period]  # one period on the devices with the new version, and on those without
 
@@ -88,6 +90,7 @@ class _Test:
         limit: So much of it is allowed.
         spelled: Format of these numbers.
         among: What was compared, where that is not the rows of all periods.
+        is_of_cost: Whether all that it may show is that answers cost more, so that outcomes can clear it.
     """
 
     name: str
@@ -98,6 +101,7 @@ class _Test:
     limit: float
     spelled: str = ".1%"
     among: str = ""
+    is_of_cost: bool = False
 
     @property
     def is_harm(self) -> bool:
@@ -125,6 +129,7 @@ def judge(
     references: Mapping[str, Reference],
     limits: Rollout,
     metric: Metric = "log_loss",
+    promise: Promise | None = None,
 ) -> Field:
     """What the new version does, and what is proven against it.
 
@@ -135,6 +140,7 @@ def judge(
         references: Version -> what its scores should be like, as far as known.
         limits: What the new version may not do, and the risk of saying so falsely.
         metric: The loss that counts where outcomes are known.
+        promise: What the new version's answers cost on held-out rows, as far as known.
     """
     groups = _groups(uses, new, old)
     treated = groups.treated.values()
@@ -149,13 +155,18 @@ def judge(
     tests = [*_tests(groups, new, old, references, limits), *_of_loss(uses, groups, new, limits, metric)]
     loudest = max(tests, key=lambda one: one.loudness, default=None)
     harm = [_told(one, groups) for one in sorted(tests, key=lambda one: -one.loudness) if one.is_harm]
-    suspects = [one.suspicion for one in sorted(tests, key=lambda one: -one.seen / one.limit) if one.is_suspect]
+    suspects = [one for one in sorted(tests, key=lambda one: -one.seen / one.limit) if one.is_suspect]
+    cleared = ""
+    if promise and any(one.is_of_cost for one in suspects):
+        risk, may_grow = limits.false_alarm, limits.loss_may_grow
+        cleared = kept(list(treated), promise, metric=metric, risk=risk, may_grow=may_grow)
+    left = [one.suspicion for one in suspects if not (cleared and one.is_of_cost)]
     drift = unexplained(uses, new, treated=groups.treated, control=groups.control)
     return replace(
         found,
         harm="".join(harm[:1]),
-        suspect="; ".join(filter(None, [*suspects[:1], drift])),
-        found=_told(loudest, groups) if loudest else "",
+        suspect="; ".join(filter(None, [*left[:1], drift])),
+        found="; ".join(filter(None, [_told(loudest, groups) if loudest else "", cleared])),
     )
 
 
@@ -201,7 +212,8 @@ def _tests(groups: Groups, new: str, old: str, references: Mapping[str, Referenc
     risk = limits.false_alarm / FAMILIES
     if new in references and old in references:
         for part in range(PARTS - 1):
-            yield from _of_scores(groups, new, old, part, references=references, limits=limits)
+            for test in _of_scores(groups, new, old, part, references=references, limits=limits):
+                yield replace(test, is_of_cost=True)
 
     def failed(period: Period) -> tuple[int, int]:
         return period.failed, period.requests
@@ -274,8 +286,17 @@ def _of_loss(uses: Mapping[str, Uses], groups: Groups, new: str, limits: Rollout
         may_grow=limits.loss_may_grow,
     )
     if costs:
-        among = f" of {costs.rows} rows with outcomes"
-        yield _Test(METRICS[metric], costs.now, costs.control, costs.seen, costs.sure, costs.limit, ".3f", among)
+        yield _Test(
+            METRICS[metric],
+            costs.now,
+            costs.control,
+            costs.seen,
+            costs.sure,
+            costs.limit,
+            spelled=".3f",
+            among=f" of {costs.rows} rows with outcomes",
+            is_of_cost=costs.before < SETTLED,
+        )
 
 
 def _with(uses: Mapping[str, Uses], devices: Iterable[str], version: str) -> list[Use]:
@@ -291,9 +312,10 @@ def _test(
     now, before = _telling(now), _telling(before)
     if not now:
         return
-    changed = _difference(now, risk / 2) - _difference(before, risk / 2) - Between(offset, offset)
+    noise = fmean(_noise(one) + _noise(other) for one, other in [*now, *before])
+    changed = change(_differences(before), _differences(now), risk=risk, noise=noise) - Between(offset, offset)
     sure = changed.low if worse == "more" else changed.at_least
-    seen = _mean_difference(now) - _mean_difference(before) - offset if before else 0.0  # sites may differ for good
+    seen = fmean(_differences(now)) - fmean(_differences(before)) - offset if before else 0.0  # sites differ for good
     with_it, without = (sum(pair[side][0] for pair in now) / sum(pair[side][1] for pair in now) for side in (0, 1))
     yield _Test(
         name,
@@ -312,14 +334,8 @@ def _telling(pairs: Sequence[_Counts]) -> list[_Counts]:
     return [pair for pair in pairs if min(pair[0][1], pair[1][1]) >= FEWEST]
 
 
-def _difference(pairs: Sequence[_Counts], risk: float) -> Between:
-    differences = [_ratio(one) - _ratio(other) for one, other in pairs]
-    noise = fmean(_noise(one) + _noise(other) for one, other in pairs) if pairs else 0.0
-    return bounds(differences, risk=risk, noise=noise)
-
-
-def _mean_difference(pairs: Sequence[_Counts]) -> float:
-    return fmean(_ratio(one) - _ratio(other) for one, other in pairs)
+def _differences(pairs: Sequence[_Counts]) -> list[float]:
+    return [_ratio(one) - _ratio(other) for one, other in pairs]
 
 
 def _ratio(counts: tuple[int, int]) -> float:

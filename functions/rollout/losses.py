@@ -11,7 +11,7 @@ from statistics import fmean
 
 from functions.field import Judged, Use, together
 from functions.loops import Metric
-from functions.rollout.compare import Between, bounds
+from functions.rollout.compare import change
 
 type Pair = tuple[Judged, Judged]
 
@@ -29,6 +29,7 @@ class Costs:
         seen: So much more looks like the new version's own; 0 if both sides never had the same version.
         sure: So much more at least is the new version's own.
         limit: So much more is allowed.
+        before: Periods with outcomes in which both sides had the same version.
     """
 
     now: float
@@ -37,6 +38,7 @@ class Costs:
     seen: float
     sure: float
     limit: float
+    before: int
 
 
 def compare(
@@ -62,16 +64,19 @@ def compare(
     if not now:
         return None
     usual = [pair for one, other in before for pair in _pairs(one, other)]
-    changed = _difference(now, metric, risk / 2) - _difference(usual, metric, risk / 2)
+    noise = fmean(noise_of(one, metric) + noise_of(other, metric) for one, other in [*now, *usual])
+    then, after = _differences(usual, metric), _differences(now, metric)
+    changed = change(then, after, risk=risk, noise=noise)
     mine, theirs = ([pair[side] for pair in now] for side in (0, 1))
-    control_loss = _mean(theirs, metric)
+    control_loss = mean_loss(theirs, metric)
     return Costs(
-        now=_mean(mine, metric),
+        now=mean_loss(mine, metric),
         control=control_loss,
         rows=sum(one.rows for one in mine),
-        seen=_mean_difference(now, metric) - _mean_difference(usual, metric) if usual else 0.0,
+        seen=fmean(after) - fmean(then) if usual else 0.0,
         sure=changed.low if isfinite(changed.low) else 0.0,
         limit=(may_grow - 1) * control_loss,
+        before=len(usual),
     )
 
 
@@ -85,24 +90,16 @@ def _pairs(treated: Sequence[Use], control: Sequence[Use]) -> Iterator[Pair]:
         yield sides[0][at], sides[1][at]
 
 
-def _mean_difference(pairs: Sequence[Pair], metric: Metric) -> float:
-    return fmean(_differences(pairs, metric))
-
-
 def _differences(pairs: Sequence[Pair], metric: Metric) -> list[float]:
-    return [_mean([one], metric) - _mean([other], metric) for one, other in pairs]
+    return [mean_loss([one], metric) - mean_loss([other], metric) for one, other in pairs]
 
 
-def _difference(pairs: Sequence[Pair], metric: Metric, risk: float) -> Between:
-    noise = fmean(_noise(one, metric) + _noise(other, metric) for one, other in pairs) if pairs else 0.0
-    return bounds(_differences(pairs, metric), risk=risk, noise=noise)
-
-
-def _mean(judged: Sequence[Judged], metric: Metric) -> float:
+def mean_loss(judged: Sequence[Judged], metric: Metric) -> float:
+    """What a row cost."""
     return sum(_sums(one, metric)[0] for one in judged) / sum(one.rows for one in judged)
 
 
-def _noise(judged: Judged, metric: Metric) -> float:
+def noise_of(judged: Judged, metric: Metric) -> float:
     """Variance of a period's mean because it is one of so many rows."""
     total, squares = _sums(judged, metric)
     return max(squares / judged.rows - (total / judged.rows) ** 2, 0.0) / judged.rows

@@ -1,7 +1,7 @@
 """A small fleet for the gate: sites that differ, days that differ, and versions that answer well or not."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,8 @@ from functions.field import Judged, Period, Use, counted, grouped, judged
 from functions.loops import Rollout
 from functions.rollout.decide import Field
 from functions.rollout.gate import Reference, judge
+from functions.rollout.promise import Promise
+from sketch.calibration import Calibration
 from sketch.features import NumberFeature, cells_of_numbers, count_numbers
 from sketch.losses import brier, log_loss
 
@@ -27,6 +29,20 @@ def expected(change: Callable[[Scores], Scores] = lambda scores: scores, *, seed
     rng = np.random.default_rng(seed)
     days = [answers(rng, 200, harder_by=rng.normal(0, 0.4)) for _ in range(60)]
     return count_numbers("score", change(np.concatenate(days)))
+
+
+def held_out() -> Calibration:
+    """What a version costs whose scores are the chances of what happens, on days of every kind."""
+    rng = np.random.default_rng(5)
+    scores = np.concatenate([answers(rng, 200, harder_by=rng.normal(0, 0.4)) for _ in range(60)])
+    found = Calibration.of(scores, (rng.random(len(scores)) < scores).astype(np.float64), expected())
+    assert found
+    return found
+
+
+def promised() -> Promise:
+    """What its training promises of such a version."""
+    return Promise.of(map(astuple, held_out().groups), "log_loss")
 
 
 @dataclass
@@ -96,10 +112,20 @@ class Plant:
                 mine[version] = judged(mine[version], [judgement(self.days, told, happened)])
         self.days += 1
 
-    def look(self, new: NumberFeature | None = None) -> Field:
+    def look(self, new: NumberFeature | None = None, promise: Promise | None = None) -> Field:
         """What the gate says now."""
         references = {"1": reference(self.old), "2": reference(new or self.old)}
-        return judge(self.uses, "2", "1", references=references, limits=LIMITS)
+        return judge(self.uses, "2", "1", references=references, limits=LIMITS, promise=promise)
+
+
+def canary(seed: int, *, before: int, outcomes: bool = True) -> Plant:
+    """A version like the last one after forty days on one of three devices, which shared some days before it."""
+    plant = Plant(seed)
+    for _ in range(before):
+        plant.day(outcomes=outcomes)
+    for _ in range(40):
+        plant.day(canaries=1, outcomes=outcomes)
+    return plant
 
 
 def judgement(at: int, scores: Scores, happened: Scores) -> Judged:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from functions.field import Judged, Use, judged
-from functions.rollout.compare import bounds
+from functions.rollout.compare import change
 from functions.rollout.decide import Field
 from functions.rollout.losses import compare
 from tests.rollout.plant import Plant, Scores
@@ -26,13 +26,12 @@ def test_a_worked_example() -> None:
     before = ([use(0.6, 0.8, 0.7, 0.5, 0.9, 0.7)], [use(0.5, 0.7, 0.61, 0.39, 0.8, 0.6)])
     mine, others = [use(1.0, 0.8, 0.9, 1.1, 0.7, 0.9, first=6)], [use(0.7, 0.51, 0.6, 0.79, 0.4, 0.6, first=6)]
     found = compare(mine, others, before=[before], metric="log_loss", risk=0.02, may_grow=1.2)
-    then = bounds([0.1, 0.1, 0.09, 0.11, 0.1, 0.1], risk=0.01)
-    now = bounds([0.3, 0.29, 0.3, 0.31, 0.3, 0.3], risk=0.01)
+    grown = change([0.1, 0.1, 0.09, 0.11, 0.1, 0.1], [0.3, 0.29, 0.3, 0.31, 0.3, 0.3], risk=0.02)
     assert found
     assert found.rows == 600
     told = (found.now, found.control, found.sure, found.limit)
-    assert told == pytest.approx((0.9, 0.6, now.low - then.high, 0.12))
-    assert 0.12 < found.sure < 0.2
+    assert told == pytest.approx((0.9, 0.6, grown.low, 0.12))
+    assert 0.18 < found.sure < 0.2
     squared = compare(mine, others, before=[before], metric="brier", risk=0.02, may_grow=1.2)
     assert squared
     assert (squared.now, squared.sure) == pytest.approx((found.now / 4, found.sure / 4))

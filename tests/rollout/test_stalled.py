@@ -1,6 +1,8 @@
 """What waits for long is told of: once each time patience ends, with what it waits for."""
 
+import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +17,7 @@ from functions.wiring import using
 from tests.fakes.cloud import FakeCloud
 from tests.messages import registered
 from tests.rollout.fleet import LOOP, layers, made, observe, report, scored, state
+from tests.rollout.plant import canary, expected, held_out
 from tests.uploads import says
 
 BEGUN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -103,6 +106,28 @@ def test_a_suspected_version_goes_on_when_a_person_has_looked_since_it_came(here
     here.rows.change("pins", LOOP, keys=["approve:2"], values={"at": here.now(), "because": "a broken thermometer"})
     look(here, days=2.6)
     assert state(here, "2") == ("rolling", 1)
+
+
+@pytest.mark.parametrize("promises", [True, False])
+def test_a_version_held_by_chance_goes_on_when_outcomes_show_that_it_keeps_its_promise(
+    here: FakeCloud, *, promises: bool
+) -> None:
+    here.rows.insert("rollouts", LOOP, DONE.key, row=DONE.row)
+    made(here, "2")
+    deploy_on_model_registered(registered("2"))
+    report(here, layers(here, "2")[0], 1, ready=1)
+    scores = json.loads(json.dumps(asdict(expected())))
+    for version in ("1", "2"):
+        calibration = held_out().to_dict() if promises else None
+        profile = json.dumps({"scores": scores, "calibration": calibration}).encode()
+        here.blobs.put("models", f"{LOOP}/{version}/profile.json", profile)
+    for device, uses in canary(1, before=1).uses.items():
+        observe(here, device, **{f"v{version}": use for version, use in uses.items()})
+    look(here, days=1)
+    assert state(here, "2") == ("rolling", int(promises))
+    last = [entry.reason for entry in entries(here.rows, [LOOP]) if entry.decision in {"Advance", "Hold"}][-1]
+    words = ("as its training promised", "it may still be chance; goes on once that is gone, or with refluent approve")
+    assert words[not promises] in last
 
 
 def suspected(here: FakeCloud) -> None:
