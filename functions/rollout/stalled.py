@@ -31,16 +31,37 @@ class Waiting:
     reason: str
 
 
-def tell(here: Cloud, loop: Loop, told: Standing, now: datetime) -> None:
-    """Write down which versions have been on their way for too long: one line each time the loop's patience ends.
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """A version that has been where it is for too long.
 
-    While an operator's pin holds, nothing is told: that versions wait is what was ordered.
+    Args:
+        version: Of the model.
+        stands: Where, since when, and how much longer than it has to, for a person.
+        reason: What it waits for.
+    """
+
+    version: str
+    stands: str
+    reason: str
+
+
+def tell(here: Cloud, loop: Loop, told: Standing, now: datetime) -> None:
+    """Write down which versions have been on their way for too long: one line each time the loop's patience ends."""
+    for one in overdue(here, loop, told, now):
+        effects.journal(here, loop, one.version, "Stall", reason=f"{one.stands}: {one.reason}", now=now)
+
+
+def overdue(here: Cloud, loop: Loop, told: Standing, now: datetime) -> Iterator[Stalled]:
+    """Versions that have been on their way for too long.
+
+    While an operator's pin holds, there are none: that versions wait is what was ordered.
     """
     for one in [] if told.pin else _waiting(here, loop, told):
         if times := stalled(one, patience=loop.rollout.stalled_after, now=now):
             late = lasting(times * loop.rollout.stalled_after)
-            reason = f"{one.where} since {one.since:%d %B %H:%M} UTC, {late} longer than it has to: {one.reason}"
-            effects.journal(here, loop, one.version, "Stall", reason=reason, now=now)
+            stands = f"{one.where} since {one.since:%d %B %H:%M} UTC, {late} longer than it has to"
+            yield Stalled(one.version, stands, one.reason)
 
 
 def stalled(one: Waiting, *, patience: timedelta, now: datetime) -> int:

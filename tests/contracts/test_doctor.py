@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -24,12 +24,13 @@ from functions.cloud.asking import Answer, Manager
 from functions.deployed import FUNCTIONS, SUBSCRIPTIONS
 from functions.loops import read as read_loop
 from functions.operator.cli import app
-from functions.operator.doctor import command, events, fleet, own, rights, storage, workspace
+from functions.operator.doctor import command, events, fleet, own, rights, rollouts, storage, workspace
 from functions.operator.doctor.command import Check
 from functions.operator.doctor.finding import Finding
 from functions.operator.doctor.patient import Patient
 from functions.ports import Deployment, Row
 from functions.rollout.manifest import base
+from functions.rollout.records import Record
 from functions.settings import read
 from functions.wiring import Azure
 from laptop.arm import ResourceManager
@@ -334,6 +335,22 @@ def test_a_loop_without_a_base_deployment_is_said(settings: dict[str, str], uniq
 def test_a_deployment_that_iot_edge_does_not_take_or_support_is_said(agent: object, level: str) -> None:
     one = Deployment("d", {"$edgeAgent": {"properties.desired": agent}}, "*", 0, {}, {})
     assert [finding.level for finding in fleet._runtime(one)] == [level]
+
+
+def test_a_version_that_waits_for_longer_than_it_has_to_is_said_with_the_way_out(
+    settings: dict[str, str], azure: Azure, unique: str
+) -> None:
+    assert wrong(found(rollouts.rollouts, settings)) == []
+    since = datetime.now(UTC) - timedelta(days=2, minutes=10)
+    waits = Record(2, "rolling", 0, since, reason="scores differ, and it may still be chance")
+    azure.rows.insert("rollouts", unique, waits.key, row=waits.row)
+    (finding,) = found(rollouts.rollouts, settings)
+    assert finding.level == "warning"
+    assert finding.what == (
+        f"{unique}:2 stands in canary since {since:%d %B %H:%M} UTC, 48 hours longer than it has to"
+    )
+    assert finding.why == waits.reason
+    assert f"refluent approve {unique}:2 --because …" in finding.fix
 
 
 # events

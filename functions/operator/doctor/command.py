@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from functions.errors import LoopError, Refused
-from functions.operator.doctor import events, fleet, own, rights, storage, workspace
+from functions.operator.doctor import events, fleet, own, rights, rollouts, storage, workspace
 from functions.operator.doctor.finding import Finding, Level
 from functions.operator.doctor.patient import Patient
 from functions.secrecy import redacted
@@ -33,6 +33,7 @@ CHECKS: Sequence[Check] = (
     workspace.profiles,
     fleet.hub,
     fleet.deployments,
+    rollouts.rollouts,
     events.topic,
     events.subscriptions,
     events.app,
