@@ -13,7 +13,7 @@ from statistics import fmean
 
 from functions.field import GROUP, LATENCIES, PARTS, Period, Use, Uses, cuts, grouped, merge
 from functions.loops import METRICS, Metric, Rollout
-from functions.rollout.compare import Between, bounds, change
+from functions.rollout.compare import BEFORE, Between, bounds, change
 from functions.rollout.decide import Field
 from functions.rollout.drifting import unexplained
 from functions.rollout.losses import compare
@@ -166,7 +166,7 @@ def judge(
         found,
         harm="".join(harm[:1]),
         suspect="; ".join(filter(None, [*left[:1], drift])),
-        found="; ".join(filter(None, [_told(loudest, groups) if loudest else "", cleared])),
+        found="; ".join(filter(None, [_told(loudest, groups) if loudest else "", cleared, _lacking(groups)])),
     )
 
 
@@ -363,6 +363,12 @@ def _told(test: _Test, groups: Groups) -> str:
     )
     who = f"{test.name}{test.among}: {now} on {with_it} with it, {control} on {without} without"
     return f"{who}; {sure} at least is the version's own, {limit} is allowed" if test.is_harm else who
+
+
+def _lacking(groups: Groups) -> str:
+    """What keeps anything from being proven, for a person; "" for nothing."""
+    shared = len(groups.before)
+    return f"they had shared {shared} periods with one version, too few to prove anything" if shared < BEFORE else ""
 
 
 def _devices(uses: Mapping[str, Use]) -> str:

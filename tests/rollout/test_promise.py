@@ -119,8 +119,15 @@ def test_chance_of_one_shared_day_holds_a_good_version_until_outcomes_clear_it()
         assert plant.look().suspect.startswith(name)
         found = plant.look(promise=PROMISE)
         assert (found.harm, found.suspect) == ("", "")
-        assert found.found.endswith("that the best single answer costs, as its training promised")
+        assert "that the best single answer costs, as its training promised" in found.found
     assert canary(1, before=1, outcomes=False).look(promise=PROMISE).suspect.startswith("scores above ")
+
+
+def test_where_few_days_were_shared_before_it_is_said_that_nothing_could_be_proven() -> None:
+    told = {before: canary(1, before=before).look().found for before in (0, 2, 3)}
+    assert told[0].endswith("they had shared 0 periods with one version, too few to prove anything")
+    assert "they had shared 2 periods" in told[2]
+    assert "they had shared" not in told[3]
 
 
 @pytest.mark.parametrize(("before", "holds"), [(5, False), (30, True)])
