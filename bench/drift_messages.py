@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,7 +34,7 @@ from functions.drift.profiles import Profiles
 from functions.drift.runs import Batch
 from functions.drift.state import DeviceState
 from functions.drift.trigger import score_drift_on_telemetry
-from functions.telemetry import Telemetry, read
+from functions.telemetry import Arrived, Telemetry
 from functions.wiring import using
 from laptop.up import claimed_stack
 from sketch.profile import Kind, Profile
@@ -52,7 +53,7 @@ WATCHED: Mapping[str, Any] = {
     "window_rows": 200,
     "lateness": timedelta(seconds=30),
 }
-type Body = tuple[Mapping[str, str], bytes]
+type Body = tuple[bytes, str, str, datetime]  # with device, module and when it was enqueued
 
 
 def drawn(rng: np.random.Generator, rows: int) -> dict[str, list[object]]:
@@ -71,11 +72,11 @@ def profile() -> Profile:
 def body(place: int, *, every_s: int, **members: object) -> Body:
     """One message: of device `place` in turn, so many seconds after its one before."""
     device, sequence = place % DEVICES, place // DEVICES
-    at = (START + timedelta(seconds=sequence * every_s)).isoformat()
+    at = START + timedelta(seconds=sequence * every_s)
     names = {"v": 1, "loop": "flight-delays", "model": "flight-delays", "version": "1", "epoch": f"{device:032x}"}
-    message = {**names, "sequence": sequence, "from": at, "to": at, **members}
-    sender = {"connection-device-id": f"device-{device}", "connection-module-id": "inference"}
-    return sender, json.dumps(message, separators=(",", ":")).encode()
+    message = {**names, "sequence": sequence, "from": at.isoformat(), "to": at.isoformat(), **members}
+    data = json.dumps(message, separators=(",", ":")).encode()
+    return data, f"device-{device}", "inference", at + timedelta(seconds=1)
 
 
 def bodies() -> dict[str, list[Body]]:
@@ -125,14 +126,18 @@ def counted(messages: Sequence[Body], here: FakeCloud) -> int:
     settings = replace(watched(here.settings.loops["flight-delays"]), **WATCHED)
     for first in range(0, len(messages), BATCH):
         profiles, batch = Profiles(here), Batch()
-        for sender, data in messages[first : first + BATCH]:
-            take(read(data, sender, None), profiles, batch)
+        for _, came in batch.others(starmap(_arrived, messages[first : first + BATCH])):
+            take(came, profiles, batch)
         for theirs in batch.stints():
             for stint in theirs:
                 known = states.get(stint.run.device)
                 done = count(known, stint.run, profile=stint.profile, settings=settings)
                 states[stint.run.device] = done.state
     return sum(state.evidence.windows for state in states.values())
+
+
+def _arrived(data: bytes, device: str, module: str, enqueued: datetime) -> Arrived:
+    return Arrived(data, device, f"{device}/{module}", enqueued)
 
 
 def main() -> None:
@@ -191,17 +196,18 @@ def _loops(home: Path) -> Path:
 def _next(place: int, turn: int, distinct: int, counters: Mapping[str, object]) -> func.EventHubEvent:
     """A message of one of some devices, each of which counts its own."""
     sequence = turn * (100 // distinct) + place // distinct
-    sender, data = body(place % distinct % DEVICES + DEVICES * sequence, every_s=APART_S, **counters)
-    name = f"{distinct}-{place % distinct}"
-    return func.EventHubEvent(body=data, iothub_metadata={**sender, "connection-device-id": name})
+    data, _, module, _ = body(place % distinct % DEVICES + DEVICES * sequence, every_s=APART_S, **counters)
+    sender = {"connection-device-id": f"{distinct}-{place % distinct}", "connection-module-id": module}
+    return func.EventHubEvent(body=data, iothub_metadata=sender)
 
 
 def _measure(figures: Figures, name: str, messages: Sequence[Body], here: FakeCloud) -> None:
     decode = floors()[name]
     ours, floor, windows = list[float](), list[float](), 0
+    alone = [data for data, *_ in messages]
     for _ in range(TURNS):
         began = time.process_time()
-        for _, data in messages:
+        for data in alone:
             decode(data)
         between = time.process_time()
         windows = counted(messages, here)
@@ -209,7 +215,7 @@ def _measure(figures: Figures, name: str, messages: Sequence[Body], here: FakeCl
         floor.append(between - began)
         ours.append(ended - between)
     several = len(messages)
-    size = sum(len(data) for _, data in messages) / several
+    size = sum(len(data) for data, *_ in messages) / several
     figures.single(f"{name}_per_s", several / min(ours), of=f"{name}: messages of {size:,.0f} bytes, {windows} windows")
     figures.single(f"{name}_us", 1e6 * min(ours) / several, of=f"{name}: a message")
     figures.single(f"{name}_floor_us", 1e6 * min(floor) / several, of=f"{name}: decoding alone")

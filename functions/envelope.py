@@ -21,12 +21,12 @@ from functions.events import (
     TrainingCodeChanged,
 )
 from functions.settings import Settings
-from functions.telemetry import TelemetryReceived, read
+from functions.telemetry import Arrived
 from functions.unusable import shown, unusable
 
 type Message = func.EventGridEvent | func.CloudEvent
 
-SENDER = ("connection-device-id", "connection-module-id")  # of the hub's properties of an Event Hubs event
+SENDER = DEVICE, MODULE = "connection-device-id", "connection-module-id"  # of the hub's properties
 UPLOAD_APIS = {"PutBlob", "PutBlockList", "CopyBlob", "PutBlobFromUrl", "FlushWithClose", "SftpCommit"}
 BLOB_SUBJECT = re.compile(r"^/blobServices/default/containers/([a-z0-9$-]{3,63})/blobs/(.{1,1024})$", re.DOTALL)
 
@@ -100,18 +100,19 @@ def read_code_change(message: Message, settings: Settings) -> TrainingCodeChange
     return changed.model_copy(update={"reason": shown(changed.reason)})
 
 
-def read_telemetry(event: func.EventHubEvent) -> TelemetryReceived:
-    """Turn one Event Hubs event, routed from IoT Hub, into a device's window.
+def arrived(event: func.EventHubEvent) -> Arrived:
+    """One Event Hubs event, routed from IoT Hub, as a device's message."""
+    known = event.iothub_metadata or {}
+    device, module = str(known.get(DEVICE, "")), str(known.get(MODULE, ""))
+    return Arrived(event.get_body(), device, f"{device}/{module}", event.enqueued_time)
+
+
+def read_device_event(message: Message, settings: Settings) -> Arrived:
+    """An Event Grid DeviceTelemetry message, the same body in another envelope, as a device's message.
 
     Raises:
-        Poison: TEL_* for a body that can never be counted.
+        Poison: Malformed, or of another hub.
     """
-    identity = {str(name): str(value) for name, value in (event.iothub_metadata or {}).items()}
-    return read(event.get_body(), identity, event.enqueued_time)
-
-
-def read_device_event(message: Message, settings: Settings) -> TelemetryReceived:
-    """Turn an Event Grid DeviceTelemetry message, the same body in another envelope, into a device's window."""
     header = _header(message)
     _of(header, settings.hub_id)
     body, system = header.data.get("body"), header.data.get("systemProperties")
@@ -122,7 +123,8 @@ def read_device_event(message: Message, settings: Settings) -> TelemetryReceived
         raw = base64.b64decode(body, validate=True) if isinstance(body, str) else json.dumps(body).encode()
     except ValueError as problem:
         raise unusable("event", header.id, why="data.body is neither JSON nor base64", code="TEL_JSON") from problem
-    return read(raw, identity, _moment(identity.get("enqueuedtime")) or header.at)
+    device, module = identity.get(DEVICE, ""), identity.get(MODULE, "")
+    return Arrived(raw, device, f"{device}/{module}", _moment(identity.get("enqueuedtime")) or header.at)
 
 
 def original(message: Message | func.EventHubEvent) -> bytes:

@@ -3,7 +3,6 @@
 import base64
 import re
 import zlib
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -20,7 +19,10 @@ COMPRESSED = (b"\x1f\x8b", b"x")  # how gzip and zlib begin, and no JSON does
 RAW = re.compile(rb'"kind"\s*:\s*"rows"')
 NO_NUMBER = re.compile(rb'[:\[,]\s*"?[+-]?(?:nan|inf|infinity)"?\s*[,\]}]', re.IGNORECASE)
 DEEP = re.compile(rb"(?:[\[{][^\[{\]}]*+){64}")
-OLDEST = timedelta(days=366)  # what happened longer ago than this did not: the clock that says so is wrong
+_NOW, OLDEST = (
+    timedelta(0),
+    timedelta(days=366),
+)  # what happened longer ago than this did not: the clock that says so is wrong
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 SHORT, VERSION, HASH = r"^[!-~]{1,128}\Z", r"^[0-9]{1,9}\Z", r"^[0-9a-f]{16}\Z"
@@ -63,11 +65,11 @@ class Telemetry(msgspec.Struct, frozen=True):
     closed_at: Moment = msgspec.field(name="to")
     latency_counts: Annotated[list[Count], msgspec.Meta(min_length=LATENCIES, max_length=LATENCIES)] | None = None
     shadow: Shadowed | None = None
-    outcomes: Annotated[list[Outcomes], msgspec.Meta(max_length=MOST_STRETCHES)] = []
+    outcomes: Annotated[tuple[Outcomes, ...], msgspec.Meta(max_length=MOST_STRETCHES)] = ()
     claimed: str = msgspec.field(name="deviceId", default="")  # by the device's own word, which must be the hub's
 
 
-class RawTelemetry(msgspec.Struct, frozen=True, gc=False):
+class RawTelemetry(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Rows as they were scored, of a device that makes no sketches: `rows`, or `columns` and `scores`.
 
     What is inside of them depends on the model: functions/drift/rows.py reads it. Names are checked once each, not once
@@ -75,14 +77,13 @@ class RawTelemetry(msgspec.Struct, frozen=True, gc=False):
     """
 
     v: int
-    kind: Literal["rows"]
     loop: str
     model: str
     version: str
     epoch: str
     sequence: Count
     closed_at: Moment = msgspec.field(name="to")
-    opened_at: Moment | None = msgspec.field(name="from", default=None)
+    kind: Literal["rows"]
     profile: str = ""
     rows: msgspec.Raw = NOTHING
     columns: msgspec.Raw = NOTHING
@@ -90,44 +91,44 @@ class RawTelemetry(msgspec.Struct, frozen=True, gc=False):
     requests: Count | None = None
     failed: Count = 0
     latency_counts: Annotated[list[Count], msgspec.Meta(min_length=LATENCIES, max_length=LATENCIES)] | None = None
-    outcomes: Annotated[list[Outcomes], msgspec.Meta(max_length=MOST_STRETCHES)] = []
+    outcomes: Annotated[tuple[Outcomes, ...], msgspec.Meta(max_length=MOST_STRETCHES)] = ()
     claimed: str = msgspec.field(name="deviceId", default="")  # by the device's own word, which must be the hub's
 
 
 _sketches, _raws = msgspec.json.Decoder(Telemetry), msgspec.json.Decoder(RawTelemetry)
 
 
-class TelemetryReceived(msgspec.Struct, frozen=True, gc=False):
-    """What a device tells; the device is named by IoT Hub, never by the body.
-
-    Args:
-        enqueued: When the hub took it over, by the hub's clock; None where the envelope does not say.
-    """
-
-    device: str
-    module: str
-    enqueued: datetime | None
-    telemetry: Telemetry | RawTelemetry
-
-    @property
-    def at(self) -> datetime:
-        """When it happened: what the device says, unless its clock is ahead of the hub's or a year behind."""
-        said, taken = self.telemetry.closed_at, self.enqueued
-        return said if taken is None or taken - OLDEST <= said <= taken else taken
+type Told = Telemetry | RawTelemetry
 
 
-def read(body: bytes, identity: Mapping[str, str], enqueued: datetime | None) -> TelemetryReceived:
-    """Check what a device sent.
+class Arrived(msgspec.Struct, frozen=True, gc=False):
+    """A device's message as it came, and what IoT Hub says of it.
 
     Args:
         body: JSON, or gzip or zlib of it.
-        identity: The hub's system properties, without "iothub-".
-        enqueued: When the hub took it over.
+        device: Who sent it, by the hub's word; "" where the hub named no device.
+        sender: Device and module, such as "lga/inference".
+        enqueued: When the hub took it over, by the hub's clock; None where the envelope does not say.
+    """
+
+    body: bytes
+    device: str
+    sender: str
+    enqueued: datetime | None
+
+    def happened(self, told: Told) -> datetime:
+        """When it happened: what the device says, unless its clock is ahead of the hub's or a year behind."""
+        said, taken = told.closed_at, self.enqueued
+        return said if taken is None or _NOW <= taken - said <= OLDEST else taken
+
+
+def read(came: Arrived) -> Told:
+    """Check what a device sent.
 
     Raises:
         Poison: TEL_* for a body that can never be counted.
     """
-    device, module = identity.get("connection-device-id", ""), identity.get("connection-module-id", "")
+    body, device = came.body, came.device
     if not device:
         raise unusable("telemetry", "?", why="IoT Hub named no device", code="TEL_SPOOF")
     if len(body) > TELEMETRY_LIMIT:
@@ -139,7 +140,7 @@ def read(body: bytes, identity: Mapping[str, str], enqueued: datetime | None) ->
         raise unusable("telemetry", device, why=f"it says it is of {shown(told.claimed)}", code="TEL_SPOOF")
     if told.v != 1:
         raise unusable("telemetry", device, why=f"its version is {told.v}", code="TEL_SCHEMA_VERSION")
-    return TelemetryReceived(device, module, enqueued, told)
+    return told
 
 
 def sketch_bytes(told: Telemetry, device: str) -> bytes:

@@ -90,9 +90,9 @@ def decided(*, loop: str, slice: str, decision: str, subject: str, reason: str) 
     _log.info("%s of %s: %s", decision, subject, reason, extra=told)
 
 
-def taken(function: str, outcome: str) -> None:
-    """Count a message: used, ignored or quarantined."""
-    _numbers.messages.add(1, {"function": function, "outcome": outcome})
+def taken(function: str, outcome: str, several: int = 1) -> None:
+    """Count messages: used, ignored or quarantined."""
+    _numbers.messages.add(several, {"function": function, "outcome": outcome})
 
 
 def set_aside(function: str, code: str) -> None:

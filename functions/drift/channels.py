@@ -106,8 +106,9 @@ class Channels:
         """Rows counted and rows that could have been, of a vector of counts of the profile's cells."""
         before = np.zeros(len(counts) + 1, np.int64)
         np.cumsum(counts, out=before[1:])
-        first, last, start, end = before[self.bounds]
-        return (last - first).astype(np.float64), (end - start).astype(np.float64)
+        ends = before[self.bounds]
+        counted, among = (ends[1::2] - ends[::2]).astype(np.float64)
+        return counted, among
 
     def limits(self, counts: NDArray[np.int64]) -> Limits:
         """What the shares of a window may be, given which contexts its rows are of."""
@@ -148,7 +149,7 @@ def channels_of(profile: Profile, settings: DriftSettings) -> Channels:
 
 def odds(share: Floats) -> Floats:
     """Logarithm of the odds; of shares nearer to 0 or 1 than a millionth, of that."""
-    inner = np.clip(share, 1e-6, 1 - 1e-6)
+    inner = np.minimum(np.maximum(share, 1e-6), 1 - 1e-6)
     found: Floats = np.log(inner / (1 - inner))
     return found
 

@@ -1,7 +1,8 @@
 """Does a device still see what its model was trained on? No clock, no network, no SDK."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from copy import replace
+from dataclasses import dataclass
 from math import exp, log
 
 import numpy as np
@@ -129,17 +130,17 @@ def decide(
 
 
 def run_of(keys: Sequence[MessageKey], sketches: Sequence[Sketch]) -> Run:
-    """Messages of one device and model version, with their sketches, as a run."""
+    """Messages of one epoch of a device and one model version, with their sketches, as a run."""
     one = keys[0]
     return Run(
         device=one.device,
         model=one.model,
         version=one.version,
         profile=one.profile,
-        epochs=[key.epoch for key in keys],
-        sequences=[key.sequence for key in keys],
-        at_us=[key.at_us for key in keys],
-        rows=[sketch.rows for sketch in sketches],
+        epoch=one.epoch,
+        sequences=np.array([key.sequence for key in keys], np.int64),
+        at_us=np.array([key.at_us for key in keys], np.int64),
+        rows=np.array([sketch.rows for sketch in sketches], np.int64),
         content=Sketches([sketch.counts for sketch in sketches]),
     )
 
@@ -164,13 +165,14 @@ def count(state: DeviceState | None, run: Run, *, profile: Profile, settings: Dr
         raise ValueError(f"a run of {run.device} and profile {run.profile} for another device's state or profile")
     channels = channels_of(profile, settings)
     state = state or _fresh(run, channels)
-    new = _new(state.ledger, run)
-    ledger = _entered(state.ledger, run, new)
+    epoch = state.ledger.epoch(run.epoch)
+    new = epoch.new(run.sequences)
     if not new.any():
-        told = f"message {run.sequences[-1]} of epoch {run.epochs[-1]} was counted before"
+        told = f"message {run.sequences[-1]} of epoch {run.epoch} was counted before"
         return Counted(state, [Duplicate(told)], new)
+    ledger = state.ledger.plus(epoch.plus(run.sequences[new], run.at_us[new]))
     if (state.model, state.version, state.profile) != (run.model, run.version, run.profile):
-        if not any(state.ledger.is_newer(run.epochs[n], run.sequences[n]) for n in np.flatnonzero(new).tolist()):
+        if not state.ledger.is_newer(run.epoch, int(run.sequences[new].max())):
             told = f"{run.model}:{run.version} was replaced by {state.model}:{state.version}"
             return Counted(replace(state, ledger=ledger), [Superseded(told)], ~new & new, superseded=int(new.sum()))
         state = _fresh(run, channels, after=state)
@@ -178,34 +180,6 @@ def count(state: DeviceState | None, run: Run, *, profile: Profile, settings: Dr
         evidence = _none(channels, state)
         state = replace(state, channels=channels.id, evidence=evidence, episode=None, last_alarm=None)
     return _fill(replace(state, ledger=ledger), run, new, channels=channels, settings=settings)
-
-
-def _new(ledger: Ledger, run: Run) -> NDArray[np.bool_]:
-    """Which messages were not counted before, nor come twice, shape (messages,)."""
-    new = np.zeros(len(run.sequences), np.bool_)
-    for name, own in _by_epoch(run):
-        new[own] = ledger.epoch(name).new([run.sequences[n] for n in own])
-    return new
-
-
-def _entered(ledger: Ledger, run: Run, new: NDArray[np.bool_]) -> Ledger:
-    """The ledger with the new messages."""
-    for name, every in _by_epoch(run):
-        own = [n for n in every if new[n]]
-        if own:
-            sequences, at_us = [run.sequences[n] for n in own], [run.at_us[n] for n in own]
-            ledger = ledger.plus(ledger.epoch(name).plus(sequences, at_us))
-    return ledger
-
-
-def _by_epoch(run: Run) -> Iterable[tuple[str, Sequence[int]]]:
-    """Each epoch with the places of its messages, in the order in which they came."""
-    if run.epochs.count(run.epochs[0]) == len(run.epochs):
-        return [(run.epochs[0], range(len(run.epochs)))]
-    places: dict[str, list[int]] = {}
-    for place, name in enumerate(run.epochs):
-        places.setdefault(name, []).append(place)
-    return places.items()
 
 
 def _fresh(run: Run, channels: Channels, *, after: DeviceState | None = None) -> DeviceState:
@@ -232,9 +206,8 @@ def _fill(
 ) -> Counted:
     """Add the new messages to the slots they belong to, close the slots whose time is over, judge what they fill."""
     lateness = micro(settings.lateness)
-    at_us = np.asarray(run.at_us, np.int64)
-    newest, border = max(state.newest_us, int(at_us[new].max())), frontier(state.newest_us, lateness)
-    starts = slots_of(at_us, lateness)
+    newest, border = max(state.newest_us, int(run.at_us[new].max())), frontier(state.newest_us, lateness)
+    starts = slots_of(run.at_us, lateness)
     late = int((new & (starts < border)).sum())
     starts = np.maximum(starts, border)  # what is late goes ahead of every slot that is open
     slots = Slots(run, new, starts, {slot.start_us: slot for slot in state.waiting})
@@ -285,12 +258,9 @@ def _judge(state: DeviceState, channels: Channels, settings: DriftSettings) -> t
     if finding is None:
         nothing = f"the reference of profile {state.profile} has nothing that is watched and can be compared"
         return state, TooFew(f"{nothing}{left_out}")
-    decision: Steady | Drifted
     if finding.log_evidence >= log(settings.false_alarm_every):
-        state, decision = _alarm(state, finding, window=window)
-    else:
-        state, decision = _calm(state, finding, window=window, settings=settings)
-    return state, replace(decision, reason=f"{decision.reason}{left_out}")
+        return _alarm(state, finding, window=window, left_out=left_out)
+    return _calm(state, finding, window=window, left_out=left_out, settings=settings)
 
 
 def _left_out(channels: Channels, counts: NDArray[np.int64]) -> str:
@@ -302,25 +272,27 @@ def _left_out(channels: Channels, counts: NDArray[np.int64]) -> str:
     return f"{absent}; {_percent(elsewhere)} of the rows are of no context that training knew"
 
 
-def _calm(state: DeviceState, finding: Finding, *, window: int, settings: DriftSettings) -> tuple[DeviceState, Steady]:
+def _calm(
+    state: DeviceState, finding: Finding, *, window: int, left_out: str, settings: DriftSettings
+) -> tuple[DeviceState, Steady]:
     strength = f"evidence {exp(finding.log_evidence):.3g} of {settings.false_alarm_every:.3g}"
-    notable = f"most notable {explain(finding)} ({strength})"
+    notable = f"most notable {explain(finding)} ({strength}){left_out}"
     if state.last_alarm is None:
         return state, Steady(f"window {window}: within tolerance; {notable}", finding.log_evidence)
     if window - state.last_alarm < settings.calm_windows:
         goes_on = f"window {window}: no new alarm in the drift of window {state.episode}; {notable}"
         return state, Steady(goes_on, finding.log_evidence)
     calm = f"{settings.calm_windows} windows without an alarm"
-    over = f"window {window}: the drift of window {state.episode} is over, {calm}"
+    over = f"window {window}: the drift of window {state.episode} is over, {calm}{left_out}"
     return replace(state, episode=None, last_alarm=None), Steady(over, finding.log_evidence)
 
 
-def _alarm(state: DeviceState, finding: Finding, *, window: int) -> tuple[DeviceState, Drifted]:
+def _alarm(state: DeviceState, finding: Finding, *, window: int, left_out: str) -> tuple[DeviceState, Drifted]:
     episode = state.episode or window
     explanation = explain(finding)
     told = "" if episode == window else f"; the drift of window {episode} goes on"
     drifted = Drifted(
-        reason=f"{explanation}{told}",
+        reason=f"{explanation}{told}{left_out}",
         explanation=explanation,
         feature=finding.feature,
         words=finding.words,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from functions.drift.channels import Channels, Limits, odds
 
 BETS = (0.12, 0.5, 1.5)  # How much the logarithm of a share's odds has moved beyond the edge; one more bet is learned.
-_BOLDEST = 4.0  # No bet learned is further beyond the edge: where it is wrong, it costs little.
+_BOLD = np.array([[[0.0], [-4.0]], [[4.0], [0.0]]])  # No bet learned is further: where it is wrong, it costs little.
 _SHRINK_ROWS = 50  # As many independent rows remembered are believed by half.
 _LOUD = 8.0  # Nats: what began is over once as many speak against it, however long it lasted.
 _FIXED = np.multiply.outer(BETS, [[1.0], [-1.0]])  # Rising and falling, shape (3, 2, 1).
@@ -138,33 +138,38 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
     counted, among = channels.count(counts)
     limits = channels.limits(counts)
     log_e = _log_e_values(_learned(evidence, limits, channels.worth), limits, counted=counted, among=among)
-    log_e *= channels.worth
-    nil = evidence.log_c <= 0
+    log_e *= channels.worth * limits.open
+    found = log_e.astype(_Float)
+    told = evidence.log_c > 0
+    since = told.astype(_Float)  # nil says nothing any more: what follows begins anew
     now = Evidence(
         windows=evidence.windows + 1,
-        log_s=(log_e + _log_of_one_more(evidence.log_s)).astype(_Float),
-        log_c=np.minimum(np.where(nil, 0.0, evidence.log_c) + _log_mean(log_e), _LOUD).astype(_Float),
-        counted=(np.where(nil, 0.0, evidence.counted) + counted).astype(_Float),
-        expected=(np.where(nil, 0.0, evidence.expected) + among * limits.expected).astype(_Float),
-        rows=(np.where(nil, 0.0, evidence.rows) + among).astype(_Float),
-        since=np.where(nil, np.uint32(evidence.windows + 1), evidence.since),
+        log_s=found + _log_of_one_more(evidence.log_s),
+        log_c=np.minimum(evidence.log_c * since + _log_mean(found), _LOUD),
+        counted=evidence.counted * since + counted.astype(_Float),
+        expected=evidence.expected * since + (among * limits.expected).astype(_Float),
+        rows=evidence.rows * since + among.astype(_Float),
+        since=np.where(told, evidence.since, np.uint32(evidence.windows + 1)),
     )
     return now, _loudest(now, channels)
 
 
 def _learned(evidence: Evidence, limits: Limits, worth: Floats) -> Floats:
     """How far beyond the edge the learned bet puts the logarithm of the odds, shape (2, T); towards 0 for falling."""
-    before, after = (odds(share) for share in _remembered(evidence, worth))
-    rising, falling = after - before - limits.room
-    return np.stack([np.clip(rising, 0, _BOLDEST), np.clip(falling, -_BOLDEST, 0)])
+    before, after = odds(_remembered(evidence, worth))
+    learned: Floats = np.clip(after - before - limits.room, *_BOLD)
+    return learned
 
 
-def _remembered(evidence: Evidence, worth: Floats) -> tuple[Floats, Floats]:
-    """Shares that the reference expected of the windows since the evidence began, and theirs, believed in part."""
+def _remembered(evidence: Evidence, worth: Floats) -> Floats:
+    """Shares that the reference expected of the windows since the evidence began, and theirs, believed in part.
+
+    Shape (2, 2, T).
+    """
     rows = np.maximum(evidence.rows.astype(np.float64), 1.0)
     before, after = evidence.expected / rows, evidence.counted / rows
     known = evidence.rows * worth
-    return before, before + (after - before) * known / (known + _SHRINK_ROWS)
+    return np.stack([before, before + (after - before) * (known / (known + _SHRINK_ROWS))])
 
 
 def _log_e_values(learned: Floats, limits: Limits, *, counted: Floats, among: Floats) -> Floats:
@@ -173,7 +178,6 @@ def _log_e_values(learned: Floats, limits: Limits, *, counted: Floats, among: Fl
     np.multiply(counted, _FIXED, out=log_e[:-1])
     log_e[:-1] -= among * _fixed_price(limits)
     log_e[-1] = counted * learned - among * np.log(1 + limits.edges * np.expm1(learned))
-    log_e[:, ~limits.open] = 0.0
     return log_e
 
 
@@ -184,27 +188,26 @@ def _fixed_price(limits: Limits) -> Floats:
     return price
 
 
-def _log_of_one_more(log_s: NDArray[np.float32]) -> Floats:
-    """Logarithm of 1 + S; numpy's own logaddexp takes four times as long."""
-    known = log_s.astype(np.float64)
-    more: Floats = np.maximum(known, 0.0) + np.log(1 + np.exp(-np.abs(known)))
+def _log_of_one_more(log_s: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logarithm of 1 + S; numpy's own logaddexp takes eight times as long."""
+    more: NDArray[np.float32] = np.maximum(log_s, 0) + np.log(1 + np.exp(-np.abs(log_s)))
     return more
 
 
-def _log_mean(log_e: Floats) -> Floats:
+def _log_mean(log_e: NDArray[np.float32]) -> NDArray[np.float32]:
     """Logarithm of the mean over the bets."""
-    largest = log_e.max(axis=0)
-    mean: Floats = largest + np.log(np.exp(log_e - largest).mean(axis=0))
+    largest = np.maximum.reduce(log_e)
+    mean: NDArray[np.float32] = largest + np.log(np.add.reduce(np.exp(log_e - largest)) / len(log_e))
     return mean
 
 
 def _loudest(evidence: Evidence, channels: Channels) -> Finding | None:
     if not channels.weights.any():
         return None
-    log_s = np.where(channels.weights > 0, evidence.log_s, -np.inf).astype(np.float64)
-    largest = log_s.max()
-    log_evidence = largest + np.log((np.exp(log_s - largest) * channels.weights).sum() / len(log_s))
-    _, direction, test = np.unravel_index(int(log_s.argmax()), log_s.shape)
+    log_s = np.where(channels.weights > 0, evidence.log_s, -_Float(np.inf))
+    bet, direction, test = np.unravel_index(int(log_s.argmax()), log_s.shape)
+    largest = log_s[bet, direction, test]
+    log_evidence = largest + np.log(np.vdot(np.exp(log_s - largest).sum(axis=0), channels.weights) / len(log_s))
     share, rising = channels.shares[test], bool(direction == 0)
     rows = max(float(evidence.rows[direction, test]), 1.0)
     return Finding(

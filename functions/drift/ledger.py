@@ -1,9 +1,9 @@
 """Which messages of a device were counted: each once, however often and in whatever order they are delivered."""
 
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +12,7 @@ MOST_STRETCHES = 64
 _TOLD = -1
 
 
-@dataclass(frozen=True, slots=True)
-class MessageKey:
+class MessageKey(msgspec.Struct, frozen=True):
     """What makes a message one message, however often it is delivered.
 
     Attributes:
@@ -35,8 +34,7 @@ class MessageKey:
     at_us: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(msgspec.Struct, frozen=True):
     """Consecutive messages, all counted.
 
     Attributes:
@@ -50,8 +48,7 @@ class Stretch:
     since_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(msgspec.Struct, frozen=True):
     """Messages that later ones have overtaken for longer than any may be late: lost, or set aside.
 
     Attributes:
@@ -69,8 +66,7 @@ class Gap:
         return f"{which} of epoch {self.epoch}"
 
 
-@dataclass(frozen=True, slots=True)
-class Epoch:
+class Epoch(msgspec.Struct, frozen=True):
     """Which messages of one start of a device's process were counted.
 
     Attributes:
@@ -83,30 +79,29 @@ class Epoch:
     stretches: tuple[Stretch, ...] = ()
     lost: int = 0
 
-    def new(self, sequences: Sequence[int]) -> NDArray[np.bool_]:
+    def new(self, sequences: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which of some messages were not counted, and are not the repetition of one before them, shape (messages,)."""
         if sequences[0] > self.newest and _follow_each_other(sequences):
             return np.ones(len(sequences), np.bool_)
-        numbers = np.asarray(sequences, np.int64)
         edges = np.array([edge for one in self.stretches for edge in (one.first, one.end)], np.int64)
-        known: NDArray[np.bool_] = np.searchsorted(edges, numbers, side="right") % 2 == 1
-        first = np.zeros(len(numbers), np.bool_)
-        first[np.unique(numbers, return_index=True)[1]] = True
+        known: NDArray[np.bool_] = np.searchsorted(edges, sequences, side="right") % 2 == 1
+        first = np.zeros(len(sequences), np.bool_)
+        first[np.unique(sequences, return_index=True)[1]] = True
         first &= ~known
         return first
 
-    def plus(self, sequences: Sequence[int], at_us: Sequence[int]) -> "Epoch":
+    def plus(self, sequences: NDArray[np.int64], at_us: NDArray[np.int64]) -> "Epoch":
         """The epoch with more messages, none of which it has.
 
         Args:
-            sequences: Their numbers, in any order, each once.
-            at_us: Their event times, microseconds since 1970.
+            sequences: Their numbers, in any order, each once, shape (messages,).
+            at_us: Their event times, microseconds since 1970, shape (messages,).
         """
         if self.stretches and self.stretches[-1].end == sequences[0] and _follow_each_other(sequences):
-            longer = replace(self.stretches[-1], end=sequences[-1] + 1)
+            longer = replace(self.stretches[-1], end=int(sequences[-1]) + 1)
             return replace(self, stretches=(*self.stretches[:-1], longer))
         order = np.argsort(sequences)
-        numbers, times = np.asarray(sequences, np.int64)[order], np.asarray(at_us, np.int64)[order]
+        numbers, times = sequences[order], at_us[order]
         breaks = np.flatnonzero(np.diff(numbers) > 1) + 1
         starts = [0, *breaks.tolist()]
         ends = [*breaks.tolist(), len(numbers)]
@@ -145,8 +140,7 @@ class Epoch:
         return self.newest + 1 - sum(one.end - one.first for one in self.stretches)
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(msgspec.Struct, frozen=True):
     """The distinct messages of a device; the newest epoch last, the 16 newest kept.
 
     Attributes:
@@ -182,9 +176,9 @@ class Ledger:
         return Ledger(tuple(epoch for epoch, _ in looked)) if found else self, found
 
 
-def _follow_each_other(sequences: Sequence[int]) -> bool:
+def _follow_each_other(sequences: NDArray[np.int64]) -> bool:
     """The usual case, in which nothing has to be sorted."""
-    return list(sequences) == list(range(sequences[0], sequences[0] + len(sequences)))
+    return bool((sequences[1:] - sequences[:-1] == 1).all())
 
 
 def _first(stretch: Stretch) -> int:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,7 @@ from functions.drift.decide import Counted, Drifted, Steady, count
 from functions.drift.keep import Books, Folded, kept_alone, kept_together
 from functions.drift.policy import DriftSettings
 from functions.drift.profiles import Profiles
-from functions.drift.runs import Batch, Stint, Told
+from functions.drift.runs import Batch, Stint
 from functions.drift.state import DeviceState
 from functions.drift.usage import used
 from functions.drift.view import columns
@@ -22,7 +22,7 @@ from functions.errors import LoopError, Poison, Transient
 from functions.journal import Entry, record
 from functions.loops import Loop
 from functions.ports import Row, Stored, Write
-from functions.telemetry import Telemetry, TelemetryReceived
+from functions.telemetry import Arrived, Telemetry, Told, read
 from functions.tracing import evidence
 from functions.unusable import unusable
 from functions.wiring import Cloud
@@ -30,25 +30,23 @@ from functions.wiring import Cloud
 log = logging.getLogger("refluent.drift")
 TRIES = 5  # of a compare-and-swap; two owners of one partition at once are rare, and each try re-reads
 WRONG_CLOCK = timedelta(days=1)  # a device's clock that is further off is worth a line in the log
-_MICROSECOND = timedelta(microseconds=1)
-_ERA = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def take(received: TelemetryReceived, profiles: Profiles, batch: Batch) -> None:
-    """Find out what a message is about, and add what it brings to its batch.
+def take(came: Arrived, profiles: Profiles, batch: Batch) -> None:
+    """Find out what a message is about, and add what it brings to its batch: one of `Batch.others`.
 
     Raises:
         Ignored: A loop this app does not have.
-        Poison: A model this app does not know, or rows or a sketch that do not fit its profile.
+        Poison: No telemetry, a model this app does not know, or rows or a sketch that do not fit its profile.
     """
-    told, device = received.telemetry, f"{received.device}/{received.module}"
-    source, at = profiles.source(told, device), received.at
-    if at is not told.closed_at and abs(told.closed_at - at) > WRONG_CLOCK:
-        log.warning("the clock of %s is off by %s: the hub's is used", device, told.closed_at - at)
+    told = read(came)
+    source, at = profiles.source(told, came.sender), came.happened(told)
+    if abs(told.closed_at - at) > WRONG_CLOCK:
+        log.warning("the clock of %s is off by %s: the hub's is used", came.sender, told.closed_at - at)
     try:
-        batch.add(told, device, source, at_us=(at - _ERA) // _MICROSECOND)
+        batch.add(came, told, source)
     except ValueError as problem:
-        raise _unfit(told, device, str(problem)) from problem
+        raise _unfit(told, came.sender, str(problem)) from problem
 
 
 def count_all(here: Cloud, batch: Batch, now: datetime) -> Books:

@@ -1,9 +1,10 @@
 """Profiles of model versions, as one batch of telemetry needs them."""
 
-from functions.drift.rows import Table
-from functions.drift.runs import Source, Told
+from functions.drift.rows import alike
+from functions.drift.runs import Source
 from functions.errors import Ignored, Poison
 from functions.model_folder import CONTAINER
+from functions.telemetry import Told
 from functions.wiring import Cloud
 from sketch.profile import Profile
 
@@ -37,7 +38,8 @@ class Profiles:
             if loop is None or told.model != loop.name:
                 raise Ignored(f"telemetry of loop {told.loop}", why="this app has no such loop", fix="nothing to do")
             profile = self._named(told, device) if told.profile else self._own(told, device)
-            source = self._sources[about] = Source(loop, told.version, profile, Table(profile))
+            again = alike(profile, loop.name, told.version, named=told.profile)
+            source = self._sources[about] = Source(loop, told.version, profile, again)
         return source
 
     def _named(self, told: Told, device: str) -> Profile:

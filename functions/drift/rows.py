@@ -1,12 +1,14 @@
 """Raw rows of devices that make no sketches: checked against a profile's features, and counted many at once."""
 
 import struct
-from collections.abc import Sequence
-from itertools import chain, groupby, repeat
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from math import nan
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from functions.telemetry import NOTHING, RawTelemetry
@@ -17,34 +19,8 @@ from sketch.profile import Profile
 from sketch.sketch import places_of
 
 READERS_KEPT = 64
-AT_ONCE = 512  # rows; what was decoded is then still near the core when it is counted
+AT_ONCE = 1024  # rows; their numbers are still near the core when they are placed
 _scores = msgspec.json.Decoder(list[float | None])
-
-
-class Decoded(msgspec.Struct, frozen=True, gc=False):
-    """The rows of one message, decoded.
-
-    Args:
-        values: One struct a row, with its score; or one struct of columns.
-        count: How many rows there are.
-        scores: Where the values are columns: what the model answered.
-    """
-
-    values: Sequence[Any]
-    count: int
-    scores: Sequence[float | None] | None = None
-
-
-class Rows(msgspec.Struct, frozen=True, gc=False):
-    """Where the rows of one message are in a batch's table.
-
-    Args:
-        first: Place of the first.
-        count: How many there are.
-    """
-
-    first: int
-    count: int
 
 
 class Table:
@@ -56,56 +32,83 @@ class Table:
 
     def __init__(self, profile: Profile) -> None:
         self._reader, self._cells = reader_of(profile), len(profile.counts)
-        self._waiting: list[Decoded] = []
-        self._rows = self._placed = 0
-        self._parts: list[NDArray[np.intp]] = []
+        self._pack, self._own = self._reader.pack, self._reader.own
+        self._numbers, self._texts, self._waiting = list[bytes](), list[tuple[str | None, ...]](), 0
+        self._parts = [np.empty((0, len(profile.blocks)), np.intp)]
 
-    def read(self, told: RawTelemetry) -> Rows:
-        """Take up the rows of a message.
+    def read(self, told: RawTelemetry) -> int:
+        """Take up the rows of a message, and say how many they are.
 
         Raises:
-            ValueError: As `Reader.read`; nothing is taken up.
+            ValueError: A feature is absent, a value of another kind, a column of another length; nothing is taken up.
         """
-        decoded = self._reader.read(told)
-        rows = Rows(self._rows, decoded.count)
-        self._rows += decoded.count
-        self._waiting.append(decoded)
-        if self._rows - self._placed >= AT_ONCE:
+        by_row, by_column = told.rows is not NOTHING, told.columns is not NOTHING
+        if by_row is by_column or by_column is (told.scores is NOTHING):
+            raise ValueError("raw rows come as `rows`, or as `columns` and `scores`")
+        if by_row:
+            return self.take(self._reader.rows_of(told.rows))
+        numbers, texts = self._reader.columns_of(told.columns, told.scores)
+        self._numbers.append(np.stack(numbers, axis=1).tobytes())
+        self._texts += zip(*texts, strict=True)
+        return self._taken(len(numbers[0]))
+
+    def take(self, rows: Sequence[msgspec.Struct]) -> int:
+        """Take up rows, one `Reader.row` each, and say how many they are."""
+        own, pack = self._own, self._pack
+        for row in rows:
+            values = astuple(row)
+            try:
+                packed = pack(*values[:own])
+            except struct.error:  # a None is among them
+                packed = pack(*(nan if value is None else value for value in values[:own]))
+            self._numbers.append(packed)
+            self._texts.append(values[own:])
+        return self._taken(len(rows))
+
+    def _taken(self, rows: int) -> int:
+        self._waiting += rows
+        if self._waiting >= AT_ONCE:
             self._place()
         return rows
 
-    def counted(self, messages: Sequence[Rows]) -> "Counted":
-        """What some of the messages have counted, one after another."""
+    def _place(self) -> None:
+        numbers = np.frombuffer(b"".join(self._numbers)).reshape(self._waiting, self._own)
+        self._parts.append(self._reader.places(numbers, self._texts))
+        self._numbers, self._texts, self._waiting = [], [], 0
+
+    def contents(self, rows: NDArray[np.int64]) -> Callable[[NDArray[np.intp]], "Counted"]:
+        """What each message has counted: from some messages, by place, to their content.
+
+        Args:
+            rows: Of each message, as they were taken up, shape (messages,).
+        """
         if self._waiting:
             self._place()
-        if len(self._parts) > 1:
-            self._parts = [np.concatenate(self._parts)]
-        rows = [message.count for message in messages]
-        firsts, ends = np.array([message.first for message in messages]), np.cumsum(rows)
-        chosen = np.arange(ends[-1]) + np.repeat(firsts - ends + rows, rows)
-        return Counted(self._parts[0][chosen], rows, self._cells)
-
-    def _place(self) -> None:
-        self._parts.append(self._reader.places(self._waiting))
-        self._waiting, self._placed = [], self._rows
+        places, firsts = np.concatenate(self._parts), rows.cumsum() - rows
+        return lambda some: Counted(places, firsts[some], rows[some], self._cells)
 
 
 class Counted:
-    """The rows of many messages as places in a profile's vector of counts: the content of a run.
+    """Rows as places in a profile's vector of counts, some of them a run's: its content.
 
     Args:
-        places: Shape (rows, blocks), messages one after another.
-        rows: Rows of each message.
+        places: Of every row of a batch, shape (rows, blocks).
+        firsts: Row at which each message's begin, shape (messages,).
+        rows: Rows of each message, shape (messages,).
         cells: Length of the vector.
     """
 
-    def __init__(self, places: NDArray[np.intp], rows: Sequence[int], cells: int) -> None:
-        self._places, self._rows, self._cells = places, rows, cells
+    def __init__(self, places: NDArray[np.intp], firsts: NDArray[np.intp], rows: NDArray[np.int64], cells: int) -> None:
+        self._places, self._firsts, self._rows, self._cells = places, firsts, rows, cells
+        self._one_each = bool((rows == 1).all())
 
-    def sum(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Rows per cell of some of the messages, shape (cells,); `chosen` has shape (messages,)."""
-        places = self._places if chosen.all() else self._places[np.repeat(chosen, self._rows)]
-        return np.bincount(places.ravel(), minlength=self._cells)
+    def sum(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
+        """As `Content.sum`."""
+        own = self._firsts[messages]
+        if not self._one_each:
+            rows = self._rows[messages]
+            own = np.arange(rows.sum()) + np.repeat(own - rows.cumsum() + rows, rows)
+        return np.bincount(self._places[own].ravel(), minlength=self._cells)
 
 
 class Reader:
@@ -113,80 +116,86 @@ class Reader:
 
     Args:
         profile: What the model was trained on.
+
+    Attributes:
+        row: The type of a row: numbers, the last of them the score, then texts; None where a feature has that name.
+        own: How many numbers a row has.
+        pack: Makes bytes of them.
     """
 
     def __init__(self, profile: Profile) -> None:
-        kinds = _kinds(profile)
-        self._profile, self._kinds = profile, kinds
-        named = [(name, kind | None) for name, kind in kinds.items()]
-        of_row = _struct("Row", [*named, (SCORE, float | None)], profile) if SCORE not in kinds else None
-        self._row = msgspec.json.Decoder(_list(of_row)) if of_row else None
-        self._columns = msgspec.json.Decoder(_struct("Columns", [(name, _list(kind)) for name, kind in named], profile))
+        self._profile, kinds = profile, _kinds(profile)
+        self._numbers, self._texts = ([name for name in kinds if kinds[name] is kind] for kind in (float, str))
+        numbers, texts = ([(name, kinds[name] | None) for name in names] for names in (self._numbers, self._texts))
+        self.row = None if SCORE in kinds else _struct("Row", [*numbers, (SCORE, float | None), *texts], profile)
+        self.own = len(numbers) + 1
+        self.pack = struct.Struct(f"{self.own}d").pack
+        self._rows = msgspec.json.Decoder(_list(self.row)) if self.row else None
+        columns = [(name, _list(kind)) for name, kind in (*numbers, *texts)]
+        self._columns = msgspec.json.Decoder(_struct("Columns", columns, profile))
 
-    def read(self, told: RawTelemetry) -> Decoded:
-        """The rows of a message.
+    def rows_of(self, rows: msgspec.Raw) -> Sequence[msgspec.Struct]:
+        """Rows that came row by row, one `row` each; ValueError as `Table.read`."""
+        if self._rows is None:
+            raise ValueError(f"the model has a feature named {SCORE!r}: its rows come as columns")
+        found: Sequence[msgspec.Struct] = self._rows.decode(rows)
+        return found
 
-        Raises:
-            ValueError: A feature is absent, a value of another kind, a column of another length.
+    def columns_of(
+        self, columns: msgspec.Raw, scores: msgspec.Raw
+    ) -> tuple[list[NDArray[np.float64]], list[Sequence[str | None]]]:
+        """Rows that came column by column: those of numbers, the scores last; those of texts. ValueError as `read`."""
+        answers, told = _scores.decode(scores), astuple(self._columns.decode(columns))
+        for name, column in zip((*self._numbers, *self._texts), told, strict=True):
+            if column is not None and len(column) != len(answers):
+                raise ValueError(f"column {name!r} has {len(column)} values for {len(answers)} scores")
+        whole = [[None] * len(answers) if column is None else column for column in told]
+        numbers, texts = whole[: self.own - 1], whole[self.own - 1 :]
+        return [_floats(column) for column in (*numbers, answers)], texts
+
+    def places(self, numbers: NDArray[np.float64], texts: Sequence[tuple[str | None, ...]]) -> NDArray[np.intp]:
+        """Where every row is counted, shape (rows, blocks).
+
+        Args:
+            numbers: The numbers of each, shape (rows, own).
+            texts: The texts of each.
         """
-        by_row, by_column = told.rows is not NOTHING, told.columns is not NOTHING
-        if by_row is by_column or by_column is (told.scores is NOTHING):
-            raise ValueError("raw rows come as `rows`, or as `columns` and `scores`")
-        if by_row:
-            if self._row is None:
-                raise ValueError(f"the model has a feature named {SCORE!r}: its rows come as columns")
-            values = self._row.decode(told.rows)
-            return Decoded(values, len(values))
-        columns, scores = self._columns.decode(told.columns), _scores.decode(told.scores)
-        for n, name in enumerate(self._kinds):
-            column = getattr(columns, _attribute(n))
-            if column is not None and len(column) != len(scores):
-                raise ValueError(f"column {name!r} has {len(column)} values for {len(scores)} scores")
-        return Decoded([columns], len(scores), scores)
-
-    def places(self, messages: Sequence[Decoded]) -> NDArray[np.intp]:
-        """Where every row of many messages is counted, found all at once, shape (rows, blocks)."""
-        parts = [
-            self._of_columns(list(some)) if by_column else self._of_rows(list(some))
-            for by_column, some in groupby(messages, key=lambda one: one.scores is not None)
-        ]
-        return np.concatenate(parts) if parts else np.empty((0, len(self._profile.blocks)), np.intp)
-
-    def _of_rows(self, messages: Sequence[Decoded]) -> NDArray[np.intp]:
-        rows = chain.from_iterable(message.values for message in messages)
-        *columns, scores = list(zip(*map(msgspec.structs.astuple, rows), strict=True)) or [()] * (len(self._kinds) + 1)
-        return self._places(columns, scores)
-
-    def _of_columns(self, messages: Sequence[Decoded]) -> NDArray[np.intp]:
-        counts, told = [message.count for message in messages], [message.values[0] for message in messages]
-        columns = [
-            list(chain.from_iterable(column or repeat(None, count) for column, count in zip(some, counts, strict=True)))
-            for some in zip(*map(msgspec.structs.astuple, told), strict=True)
-        ]
-        return self._places(columns, list(chain.from_iterable(message.scores or () for message in messages)))
-
-    def _places(self, columns: Sequence[Sequence[Any]], scores: Sequence[float | None]) -> NDArray[np.intp]:
-        found: dict[str, Column] = {
-            name: column if kind is str else _numbers(column)
-            for (name, kind), column in zip(self._kinds.items(), columns, strict=True)
-        }
-        return places_of(self._profile, found, _numbers(scores))
+        *columns, scores = np.ascontiguousarray(numbers.T)
+        found: dict[str, Column] = dict(zip(self._numbers, columns, strict=True))
+        found |= zip(self._texts, zip(*texts, strict=True), strict=True)
+        return places_of(self._profile, found, scores)
 
 
-_readers: dict[str, Reader] = {}  # by the profile's hash: never stale
-
-
+@lru_cache(maxsize=READERS_KEPT)
 def reader_of(profile: Profile) -> Reader:
     """The reader of a profile; making one takes some milliseconds."""
-    reader = _readers.get(profile.hash)
-    if reader is None:
-        if len(_readers) >= READERS_KEPT:
-            _readers.clear()
-        reader = _readers[profile.hash] = Reader(profile)
-    return reader
+    return Reader(profile)
 
 
-def _numbers(column: Sequence[float | None]) -> NDArray[np.float64]:
+@lru_cache(maxsize=READERS_KEPT)
+def alike(profile: Profile, loop: str, version: str, *, named: str) -> Callable[[bytes], Any]:
+    """Decodes, in one step, bodies of messages that tell of one model version row by row; ValueError for any other.
+
+    Args:
+        profile: What the version was trained on.
+        loop: The loop, and the model, that the messages name.
+        version: The version that they name.
+        named: The profile that they name; "" for none.
+
+    Returns:
+        From a body to a `RawTelemetry` with structs for rows.
+    """
+    only = {"v": 1, "kind": "rows", "loop": loop, "model": loop, "version": version}
+    members: list[Any] = [(name, Literal[value]) for name, value in only.items()]
+    members += [("profile", Literal[named]) if named else ("profile", Literal[""], "")]
+    nothing = [(name, msgspec.UnsetType, msgspec.UNSET) for name in ("columns", "scores")]
+    row = reader_of(profile).row
+    members += [("rows", _list(row) if row else msgspec.UnsetType), *nothing]
+    kind = msgspec.defstruct("Alike", members, bases=(RawTelemetry,), frozen=True, gc=False, kw_only=True)
+    return msgspec.json.Decoder(kind).decode
+
+
+def _floats(column: Sequence[float | None]) -> NDArray[np.float64]:
     """A column of floats, None as NaN, shape (rows,)."""
     try:
         return np.frombuffer(struct.pack(f"{len(column)}d", *column))

@@ -7,10 +7,11 @@ evidence (see `Evidence.to_bytes`).
 
 import json
 import zlib
-from dataclasses import astuple, dataclass, field
 from typing import Final
 
+import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from functions.drift.detector import Evidence
@@ -23,8 +24,7 @@ MOST_BYTES: Final = 16 * 1024 * 1024  # Unpacked; a state of 25 features has abo
 _HEADER_BYTES: Final = 9
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class DeviceState:
+class DeviceState(msgspec.Struct, frozen=True, eq=False):
     """One device under one model version; two states are equal when their bytes unpack to the same.
 
     Attributes:
@@ -53,8 +53,8 @@ class DeviceState:
     pending_rows: int
     pending: NDArray[np.int64]
     evidence: Evidence
-    episode: int | None = field(default=None)
-    last_alarm: int | None = field(default=None)
+    episode: int | None = None
+    last_alarm: int | None = None
     opened_us: int = 0
     waiting: tuple[Slot, ...] = ()
     newest_us: int = 0
@@ -67,7 +67,7 @@ class DeviceState:
             "version": self.version,
             "profile": self.profile,
             "channels": self.channels,
-            "epochs": [[one.id, [astuple(part) for part in one.stretches], one.lost] for one in self.ledger.epochs],
+            "epochs": [[one.id, list(map(astuple, one.stretches)), one.lost] for one in self.ledger.epochs],
             "pending_rows": self.pending_rows,
             "episode": self.episode,
             "last_alarm": self.last_alarm,

@@ -7,9 +7,9 @@ import numpy as np
 
 from functions import field
 from functions.drift.decide import Counted, Drifted
-from functions.drift.runs import Stint, Told
+from functions.drift.runs import Stint
 from functions.outcomes import learnt
-from functions.telemetry import Telemetry
+from functions.telemetry import Telemetry, Told
 
 
 def used(uses: field.Uses, stint: Stint, counted: Counted) -> field.Uses:
@@ -24,18 +24,18 @@ def used(uses: field.Uses, stint: Stint, counted: Counted) -> field.Uses:
         return uses
     run, told, profile = stint.run, stint.told, stint.profile
     seconds = stint.loop.rollout.compare_every.total_seconds()
-    periods = np.array([int(at_us / 1e6 // seconds) for at_us in run.at_us], np.int64)
+    periods = (run.at_us / 1e6 // seconds).astype(np.int64)
     found = list[field.Period]()
     for number in np.unique(periods[counted.counted]).tolist():
-        chosen = counted.counted & (periods == number)
-        some = [(told[place], run.rows[place]) for place in np.flatnonzero(chosen).tolist()]
+        chosen = np.flatnonzero(counted.counted & (periods == number))
+        some = [(told.get(place), int(run.rows[place])) for place in chosen.tolist()]
         scores = run.content.sum(chosen)[profile.score_block].tolist()
         found.append(_period(number, some, scores))
     use = field.counted(uses.get(run.version), run.profile, found)
     alarms = [verdict.explanation for verdict in counted.verdicts if isinstance(verdict, Drifted)]
     newest = int(periods[counted.counted].max())
     use = field.drifted(use, alarms, goes_on=counted.state.episode is not None, at=newest)
-    messages = [one for place in np.flatnonzero(counted.counted).tolist() if (one := told[place])]
+    messages = [one for place, one in told.items() if counted.counted[place]]
     uses = _shadows({**uses, run.version: use}, messages, version=run.version)
     return learnt(uses, chain.from_iterable(one.outcomes for one in messages), stint.loop.rollout.compare_every)
 

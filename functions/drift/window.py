@@ -8,18 +8,17 @@ that is open.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Slot:
+class Slot(msgspec.Struct, frozen=True, eq=False):
     """What happened within one lateness.
 
     Attributes:
@@ -33,8 +32,7 @@ class Slot:
     counts: NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """The window that is being filled.
 
     Attributes:
@@ -49,35 +47,33 @@ class Opened:
 class Content(Protocol):
     """What messages counted."""
 
-    def sum(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Rows per cell of some of the messages, shape (cells,); `chosen` has shape (messages,)."""
+    def sum(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Rows per cell of some of the messages, by place, each once; shape (cells,)."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Sketches:
+class Sketches(msgspec.Struct, frozen=True):
     """The content of messages that brought sketches, by their counts."""
 
     counts: Sequence[NDArray[np.int64]]
 
-    def sum(self, chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    def sum(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
         """As `Content.sum`."""
-        return np.sum([self.counts[place] for place in np.flatnonzero(chosen).tolist()], axis=0, dtype=np.int64)
+        return np.sum([self.counts[place] for place in messages.tolist()], axis=0, dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Messages of one device about one model version, as they came; sequences of equal length.
+class Run(msgspec.Struct, frozen=True, eq=False):
+    """Messages of one device's process about one model version, as they came.
 
     Attributes:
         device: Who sent them, by the hub's word.
         model: Model that served.
         version: Its version.
         profile: Hash of its profile.
-        epochs: Of each message.
-        sequences: Of each message.
-        at_us: When what each tells happened, microseconds since 1970.
-        rows: Rows of each.
+        epoch: Names the start of the process.
+        sequences: Of each message, shape (messages,).
+        at_us: When what each tells happened, microseconds since 1970, shape (messages,).
+        rows: Rows of each, shape (messages,).
         content: What they counted.
     """
 
@@ -85,10 +81,10 @@ class Run:
     model: str
     version: str
     profile: str
-    epochs: Sequence[str]
-    sequences: Sequence[int]
-    at_us: Sequence[int]
-    rows: Sequence[int]
+    epoch: str
+    sequences: NDArray[np.int64]
+    at_us: NDArray[np.int64]
+    rows: NDArray[np.int64]
     content: Content
 
 
@@ -107,8 +103,7 @@ def frontier(newest_us: int, lateness_us: int) -> int:
     return newest_us // lateness_us * lateness_us - lateness_us if lateness_us else newest_us
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """Consecutive slots, none perhaps, that go into the open window.
 
     Attributes:
@@ -159,21 +154,24 @@ class Slots:
     def __init__(
         self, run: Run, new: NDArray[np.bool_], starts: NDArray[np.int64], waiting: Mapping[int, Slot]
     ) -> None:
-        self._run, self._new, self._starts, self._waiting = run, new, starts, waiting
-        known = np.array(list(waiting), np.int64)
-        more = np.array([slot.rows for slot in waiting.values()], np.int64)
-        begins, places = np.unique(np.concatenate([known, starts[new]]), return_inverse=True)
-        self.starts_us: list[int] = begins.tolist()
-        every = np.concatenate([more, np.asarray(run.rows, np.int64)[new]])
-        self.rows: list[int] = np.bincount(places, weights=every).astype(np.int64).tolist()
+        places = np.flatnonzero(new)
+        own = starts[places]
+        if (own[1:] < own[:-1]).any():
+            order = own.argsort(kind="stable")
+            places, own = places[order], own[order]
+        self._content, self._places, self._own, self._waiting = run.content, places, own, waiting
+        self.starts_us = sorted({*own.tolist(), *waiting})
+        ends = np.concatenate([[0], run.rows[places].cumsum()])[own.searchsorted(self.starts_us, side="right")].tolist()
+        more = [waiting[start].rows if start in waiting else 0 for start in self.starts_us]
+        self.rows = [end - before + known for end, before, known in zip(ends, [0, *ends], more, strict=False)]
 
     def counts(self, first: int, end: int) -> NDArray[np.int64]:
         """Rows per cell of some of the slots together, by place."""
         some = self.starts_us[first:end]
-        chosen = self._new & (self._starts >= some[0]) & (self._starts <= some[-1])
-        before = [self._waiting[start].counts for start in some if start in self._waiting]
-        after = [self._run.content.sum(chosen)] if chosen.any() else []
-        first_of, *others = (*before, *after)
+        begin, after = self._own.searchsorted(some[0]), self._own.searchsorted(some[-1], side="right")
+        known = [self._waiting[start].counts for start in some if start in self._waiting]
+        found = [self._content.sum(self._places[begin:after])] if after > begin else []
+        first_of, *others = (*known, *found)
         return sum(others, first_of)
 
     def kept(self, first: int) -> tuple[Slot, ...]:

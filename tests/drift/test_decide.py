@@ -1,7 +1,7 @@
 """Drift is found soon, named right and told once; the same world for ever is left in peace."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 
 import numpy as np
 import pytest

@@ -241,7 +241,7 @@ def test_every_statistic_is_finite_for_windows_of_any_size(rows: int, place: int
 
 def test_as_many_rows_as_there_are_of_the_same_world_are_no_evidence_against_it() -> None:
     evidence = assert_finite(REFERENCE, REFERENCE.counts * 10**6, windows=20)
-    assert np.exp(evidence.log_s.astype(np.float64)).max() <= 20
+    assert np.exp(evidence.log_s.astype(np.float64)).max() <= 20 + 1e-6  # one a window, as far as 24 bits tell
 
 
 def assert_finite(profile: Profile, counts: NDArray[np.int64], *, windows: int) -> Evidence:

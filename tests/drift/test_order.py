@@ -1,6 +1,6 @@
 """Windows are cut by when things happened: whatever the order in which they are told, within the lateness."""
 
-from dataclasses import replace
+from copy import replace
 from datetime import timedelta
 
 import numpy as np

@@ -1,19 +1,23 @@
 """Raw rows of devices without our sketching: checked, counted like a sketch of the same rows, and once."""
 
+import base64
 import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import azure.functions as func
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from functions import field
-from functions.drift.rows import AT_ONCE, Table
+from functions.drift.rows import AT_ONCE, Counted, Table
 from functions.drift.state import DeviceState
 from functions.drift.trigger import score_drift_on_device_event, score_drift_on_telemetry
 from functions.telemetry import NOTHING, RawTelemetry
@@ -41,12 +45,19 @@ def raw(sequence: int = 0, **members: object) -> dict[str, object]:
     return {**common, "kind": "rows", **(members or {"columns": COLUMNS, "scores": SCORES})}
 
 
+@contextmanager
+def cloud() -> Iterator[FakeCloud]:
+    with using(FakeCloud()) as found:
+        assert isinstance(found, FakeCloud)
+        for version in ("1", "2"):
+            found.blobs.put("models", f"flight-delays/{version}/profile.json", REFERENCE.to_json().encode())
+        yield found
+
+
 @pytest.fixture
 def here() -> Iterator[FakeCloud]:
-    with using(FakeCloud()) as cloud:
-        assert isinstance(cloud, FakeCloud)
-        cloud.blobs.put("models", "flight-delays/1/profile.json", REFERENCE.to_json().encode())
-        yield cloud
+    with cloud() as found:
+        yield found
 
 
 def state(here: FakeCloud) -> DeviceState:
@@ -86,6 +97,63 @@ def test_rows_columns_and_devices_may_be_mixed_in_one_batch(here: FakeCloud) -> 
     score_drift_on_telemetry(batch)
     assert np.array_equal(state(here).pending, 3 * EXPECTED.counts)
     assert here.rows.get("devices", "flight-delays", "ewr/inference")
+
+
+SKETCHED = told(version="2", profile=REFERENCE.hash, rows=ROWS, sketch=base64.b64encode(EXPECTED.to_bytes()).decode())
+CHANGES: list[Callable[[dict[str, object]], dict[str, object] | bytes]] = [
+    lambda told: told,
+    lambda told: told,
+    lambda told: json.dumps(told, indent=1).encode(),
+    lambda told: gzip.compress(json.dumps(told).encode()),
+    lambda told: json.dumps(told).encode()[:-1],
+    lambda told: {**told, "epoch": "e2"},
+    lambda told: {**told, "version": "2"},
+    lambda told: {**told, "profile": REFERENCE.hash},
+    lambda told: {**told, "profile": "0" * 16},
+    lambda told: {**told, "deviceId": "lga"},
+    lambda told: {**told, "deviceId": "jfk"},
+    lambda told: {**told, "of no feature": {"deep": [1, "x"]}},
+    lambda told: {**told, "scores": None},
+    lambda told: {**told, "columns": COLUMNS, "scores": SCORES},
+    lambda told: {**raw(), **{name: told[name] for name in ("sequence", "to")}},
+    lambda told: {**told, "requests": 3, "failed": 1},
+    lambda told: {**told, "rows": []},
+    lambda told: {**told, "rows": [{**BY_ROW[0], "temp": None, "carrier": "a name to come"}]},
+    lambda told: {**told, "rows": [{**BY_ROW[0], "temp": "1"}]},
+    lambda told: {**told, "to": "2027-01-01T00:00:00Z"},
+    lambda told: {**told, "to": "2026-03-01T12:00:00"},
+    lambda told: {**told, "sequence": max(0, told["sequence"] - 1)},  # type: ignore[operator] # a number
+    lambda told: {**told, "v": 2},
+    lambda told: {**told, "kind": "columns"},
+    lambda told: {**told, "of no feature": "x" * 300_000},
+    lambda told: {**SKETCHED, **{name: told[name] for name in ("sequence", "to")}},
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(CHANGES), st.sampled_from(["lga", "ewr"])), max_size=12))
+def test_messages_come_to_the_same_together_and_one_by_one(
+    sent: list[tuple[Callable[[dict[str, object]], dict[str, object] | bytes], str]],
+) -> None:
+    messages = []
+    for n, (change, device) in enumerate(sent):
+        body = change(raw(n, rows=BY_ROW[n : n + 2]) | {"to": "2026-03-01T12:01:00Z"})
+        raw_body = body if isinstance(body, bytes) else json.dumps(body).encode()
+        sender, enqueued = {"connection-device-id": device}, datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+        messages.append(func.EventHubEvent(body=raw_body, enqueued_time=enqueued, iothub_metadata=sender))
+    assert delivered([messages]) == delivered([[message] for message in messages])
+
+
+def delivered(batches: list[list[func.EventHubEvent]]) -> tuple[object, ...]:
+    """What is known of each device, and what was set aside, after these batches."""
+    with cloud() as here:
+        for batch in batches:
+            score_drift_on_telemetry(batch)
+        rows = {stored.key: stored.row for stored in here.rows.find("devices", "flight-delays")}
+        states = {
+            key: DeviceState.from_bytes(row["state"]) for key, row in rows.items() if isinstance(row["state"], bytes)
+        }
+        return states, {key: row[field.COLUMN] for key, row in rows.items()}, quarantined(here)
 
 
 def test_a_missing_value_is_null(here: FakeCloud) -> None:
@@ -160,30 +228,30 @@ def test_bytes_that_are_no_rows_are_set_aside(here: FakeCloud, kind: str) -> Non
     assert state(here).pending_rows == ROWS
 
 
-@given(st.lists(st.lists(st.integers(0, ROWS - 1), max_size=6), max_size=6), st.data())
+@given(st.lists(st.lists(st.integers(0, ROWS - 1), max_size=6), min_size=1, max_size=6), st.data())
 def test_any_messages_counted_at_once_are_the_sum_of_each(messages: list[list[int]], data: st.DataObject) -> None:
     table = Table(REFERENCE)
-    read = [table.read(message(rows, by_row=data.draw(st.booleans()))) for rows in messages]
+    counted = taken(table, [message(rows, by_row=data.draw(st.booleans())) for rows in messages])
     chosen = np.array([data.draw(st.booleans()) for _ in messages], np.bool_)
-    if not messages:
-        return
     expected = Sketch(REFERENCE)
     for rows, counts in zip(messages, chosen.tolist(), strict=True):
         if counts:
             expected.add_rows([BY_ROW[n] for n in rows], [SCORES[n] for n in rows])
-    assert np.array_equal(table.counted(read).sum(chosen), expected.counts)
+    assert np.array_equal(counted(np.flatnonzero(chosen)).sum(np.arange(chosen.sum())), expected.counts)
 
 
 def test_rows_of_more_messages_than_are_counted_at_once_stay_with_their_messages() -> None:
     table, many = Table(REFERENCE), [[n % ROWS] for n in range(2 * AT_ONCE + 7)]
-    read = [table.read(message(rows, by_row=len(rows) == n % 2)) for n, rows in enumerate(many)]
+    counted = taken(table, [message(rows, by_row=len(rows) == n % 2) for n, rows in enumerate(many)])
     some = [2 * AT_ONCE + 3, AT_ONCE, 5]
     expected = Sketch(REFERENCE)
     for n in some[1:]:
-        rows = many[n]
-        expected.add_rows([BY_ROW[n] for n in rows], [SCORES[n] for n in rows])
-    counted = table.counted([read[n] for n in some])
-    assert np.array_equal(counted.sum(np.array([False, True, True])), expected.counts)
+        expected.add_rows([BY_ROW[place] for place in many[n]], [SCORES[place] for place in many[n]])
+    assert np.array_equal(counted(np.array(some)).sum(np.array([1, 2])), expected.counts)
+
+
+def taken(table: Table, messages: list[RawTelemetry]) -> Callable[[NDArray[np.intp]], Counted]:
+    return table.contents(np.array([table.read(one) for one in messages]))
 
 
 def message(rows: list[int], *, by_row: bool) -> RawTelemetry:
@@ -204,17 +272,16 @@ def test_pairs_and_contexts_are_counted_too_and_a_context_need_not_be_told() -> 
     kinds = {"temp": "number", "wind": "number", "carrier": "category"}
     profile = Profile.build(columns, kinds=kinds, scores=rng.random(2_000), pairs=[("temp", "wind")], contexts=["hour"])  # type: ignore[arg-type] # as written
     wide = {name: np.asarray(values, object)[:50].tolist() for name, values in columns.items()}
+    narrow = {name: values for name, values in wide.items() if name != "hour"}
     expected = Sketch(profile)
     expected.add(wide, [0.5] * 50)
     table = Table(profile)
     bare = msgspec.convert({**raw(), "columns": NOTHING, "scores": packed([0.5] * 50), "rows": NOTHING}, RawTelemetry)
-    one = table.read(msgspec.structs.replace(bare, columns=packed(wide)))
-    assert np.array_equal(table.counted([one]).sum(np.ones(1, np.bool_)), expected.counts)
-    narrow = {name: values for name, values in wide.items() if name != "hour"}
-    told_less = table.read(msgspec.structs.replace(bare, columns=packed(narrow)))
+    counted = taken(table, [msgspec.structs.replace(bare, columns=packed(some)) for some in (wide, narrow)])
+    assert np.array_equal(counted(np.array([0, 1])).sum(np.array([0])), expected.counts)
     less = Sketch(profile)
     less.add(narrow, [0.5] * 50)
-    assert np.array_equal(table.counted([told_less]).sum(np.ones(1, np.bool_)), less.counts)
+    assert np.array_equal(counted(np.array([0, 1])).sum(np.array([1])), less.counts)
 
 
 def test_places_are_where_a_sketch_counts() -> None:

@@ -12,7 +12,7 @@ MUTANTS = (
     Mutant(
         "a message is counted as often as it comes",
         decide.count,
-        "new = _new(state.ledger, run)",
+        "new = epoch.new(run.sequences)",
         "new = np.full(len(run.sequences), fill_value=True)",
     ),
     Mutant("slots close as soon as another begins", window.frontier, "- lateness_us if", "if"),
