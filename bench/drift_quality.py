@@ -113,7 +113,7 @@ def one_round(place: int, seed: int, *, beside: bool, folder: Path | None) -> Ro
     for number, (seen, answers) in enumerate(stream):
         ours = np.zeros(DEVICES, bool)
         for device, counts in enumerate(counted(profile, dict(seen), answers)):
-            evidence[device], finding = score(evidence[device], counts, channels)
+            evidence[device], finding = score(evidence[device], profile.by_stretch(counts), channels)
             if finding and finding.log_evidence >= log(SETTINGS.false_alarm_every):
                 ours[device], evidence[device] = True, evidence[device].forgiven()
                 if number >= BEFORE and not named[device]:

@@ -69,7 +69,9 @@ def judged(
     for when, device, columns, scores in windows:
         sketch = Sketch(profile)
         sketch.add(columns, scores)
-        evidence, finding = score(known.get(device) or Evidence.none(len(channels.shares)), sketch.counts, channels)
+        evidence, finding = score(
+            known.get(device) or Evidence.none(len(channels.shares)), profile.by_stretch(sketch.counts), channels
+        )
         if finding is None:
             continue
         alarm = finding.log_evidence >= log(settings.false_alarm_every)

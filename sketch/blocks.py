@@ -75,6 +75,24 @@ class Blocks:
         return np.concatenate([np.array(block.stretches, np.intp) + cells.start for block, cells in self.watched])
 
     @cached_property
+    def places(self) -> int:
+        """Length of a vector of rows by stretch."""
+        return len(self.stretches) + (self.contexts.cells if self.contexts else 0)
+
+    @cached_property
+    def stretch_of(self) -> NDArray[np.intp]:
+        """Where the rows of each cell are in a vector of rows by stretch, shape (cells,)."""
+        cells = np.arange(len(self.counts))
+        stretches = np.searchsorted(self.stretches, cells, side="right") - 1
+        own = cells - self.score_block.stop + len(self.stretches)
+        return np.where(cells < self.score_block.stop, stretches, own)
+
+    def by_stretch(self, counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows per stretch, then per context and in `other`, of rows per cell: all that is compared."""
+        end = self.score_block.stop
+        return np.concatenate([np.add.reduceat(counts[:end], self.stretches), counts[end:]])
+
+    @cached_property
     def coarse(self) -> NDArray[np.int64]:
         """Reference rows per context and stretch, shape (contexts + 1, stretches).
 

@@ -86,9 +86,9 @@ class Channels:
         worth: Independent rows that one of a window's rows is worth, > 0, at most 1.
         weights: Prior weight of each test for a rising and for a falling share, shape (2, tests); the sum is 1, or 0
             when the reference is too small to test anything.
-        cells: Length of the vector of counts.
-        contexts: Where the rows per context begin in it; `cells` when there are no contexts.
-        bounds: First and last cell counted, first and last cell among; the last ones excluded, shape (4, tests).
+        places: Length of a vector of counts by stretch (`Blocks.by_stretch`).
+        contexts: Where the rows per context begin in it; `places` when there are no contexts.
+        bounds: First and last stretch counted, first and last one among; the last ones excluded, shape (4, tests).
     """
 
     shares: tuple[Share, ...]
@@ -98,12 +98,12 @@ class Channels:
     tolerance: float
     worth: Floats
     weights: Floats
-    cells: int
+    places: int
     contexts: int
     bounds: NDArray[np.intp]
 
     def count(self, counts: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Rows counted and rows that could have been, of a vector of counts of the profile's cells."""
+        """Rows counted and rows that could have been, of a vector of counts by stretch."""
         before = np.zeros(len(counts) + 1, np.int64)
         np.cumsum(counts, out=before[1:])
         ends = before[self.bounds]
@@ -119,6 +119,11 @@ class Channels:
         """Share of a window's rows that are of no context the reference kept, 0..1; 0 when there are no contexts."""
         mixture = counts[self.contexts :]
         return float(mixture[-1] / mixture.sum()) if mixture.any() else 0.0
+
+    @cached_property
+    def asked(self) -> NDArray[np.bool_]:
+        """Which tests have a weight, shape (2, tests)."""
+        return self.weights > 0
 
     @cached_property
     def usual(self) -> Limits:
@@ -141,16 +146,16 @@ def channels_of(profile: Profile, settings: DriftSettings) -> Channels:
         tolerance=settings.tolerance,
         worth=(1 - references.autocorrelation) / (1 + references.autocorrelation),
         weights=_weights(shares, _limits(references.discounted(), None, tolerance=settings.tolerance).open),
-        cells=len(profile.counts),
-        contexts=profile.context_block.start,
-        bounds=bounds,
+        places=profile.places,
+        contexts=len(profile.stretches),
+        bounds=np.searchsorted(profile.stretches, bounds),
     )
 
 
-def odds(share: Floats) -> Floats:
+def odds[F: np.floating](share: NDArray[F]) -> NDArray[F]:
     """Logarithm of the odds; of shares nearer to 0 or 1 than a millionth, of that."""
     inner = np.minimum(np.maximum(share, 1e-6), 1 - 1e-6)
-    found: Floats = np.log(inner / (1 - inner))
+    found: NDArray[F] = np.log(inner / (1 - inner))
     return found
 
 

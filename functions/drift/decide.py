@@ -1,5 +1,6 @@
 """Does a device still see what its model was trained on? No clock, no network, no SDK."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from copy import replace
 from dataclasses import dataclass
@@ -141,7 +142,7 @@ def run_of(keys: Sequence[MessageKey], sketches: Sequence[Sketch]) -> Run:
         sequences=np.array([key.sequence for key in keys], np.int64),
         at_us=np.array([key.at_us for key in keys], np.int64),
         rows=np.array([sketch.rows for sketch in sketches], np.int64),
-        content=Sketches([sketch.counts for sketch in sketches]),
+        content=Sketches(sketches),
     )
 
 
@@ -192,7 +193,7 @@ def _fresh(run: Run, channels: Channels, *, after: DeviceState | None = None) ->
         channels=channels.id,
         ledger=after.ledger if after else Ledger(),
         pending_rows=0,
-        pending=np.zeros(channels.cells, np.int64),
+        pending=np.zeros(channels.places, np.int64),
         evidence=_none(channels, after),
     )
 
@@ -212,7 +213,7 @@ def _fill(
     starts = np.maximum(starts, border)  # what is late goes ahead of every slot that is open
     slots = Slots(run, new, starts, {slot.start_us: slot for slot in state.waiting})
     closes = frontier(newest, lateness)
-    open_from = int(np.searchsorted(slots.starts_us, closes)) if lateness else len(slots.starts_us)
+    open_from = bisect_left(slots.starts_us, closes) if lateness else len(slots.starts_us)
     ledger, gaps = state.ledger.gaps(closes)
     state = replace(state, ledger=ledger, newest_us=newest, waiting=slots.kept(open_from))
     state, verdicts = _close(state, slots, open_from, channels=channels, settings=settings)

@@ -129,7 +129,7 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
 
     Args:
         evidence: What was known before.
-        counts: The window's rows per cell of the profile, shape (cells,).
+        counts: The window's rows by stretch (`Blocks.by_stretch`).
         channels: The tests of that profile.
 
     Returns:
@@ -156,17 +156,17 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
 
 def _learned(evidence: Evidence, limits: Limits, worth: Floats) -> Floats:
     """How far beyond the edge the learned bet puts the logarithm of the odds, shape (2, T); towards 0 for falling."""
-    before, after = odds(_remembered(evidence, worth))
+    before, after = odds(_remembered(evidence, worth.astype(_Float)))
     learned: Floats = np.clip(after - before - limits.room, *_BOLD)
     return learned
 
 
-def _remembered(evidence: Evidence, worth: Floats) -> Floats:
+def _remembered(evidence: Evidence, worth: NDArray[np.float32]) -> NDArray[np.float32]:
     """Shares that the reference expected of the windows since the evidence began, and theirs, believed in part.
 
     Shape (2, 2, T).
     """
-    rows = np.maximum(evidence.rows.astype(np.float64), 1.0)
+    rows = np.maximum(evidence.rows, 1)
     before, after = evidence.expected / rows, evidence.counted / rows
     known = evidence.rows * worth
     return np.stack([before, before + (after - before) * (known / (known + _SHRINK_ROWS))])
@@ -202,9 +202,9 @@ def _log_mean(log_e: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _loudest(evidence: Evidence, channels: Channels) -> Finding | None:
-    if not channels.weights.any():
+    if not channels.asked.any():
         return None
-    log_s = np.where(channels.weights > 0, evidence.log_s, -_Float(np.inf))
+    log_s = np.where(channels.asked, evidence.log_s, -_Float(np.inf))
     bet, direction, test = np.unravel_index(int(log_s.argmax()), log_s.shape)
     largest = log_s[bet, direction, test]
     log_evidence = largest + np.log(np.vdot(np.exp(log_s - largest).sum(axis=0), channels.weights) / len(log_s))

@@ -97,9 +97,9 @@ class Epoch(msgspec.Struct, frozen=True):
             sequences: Their numbers, in any order, each once, shape (messages,).
             at_us: Their event times, microseconds since 1970, shape (messages,).
         """
-        if self.stretches and self.stretches[-1].end == sequences[0] and _follow_each_other(sequences):
-            longer = replace(self.stretches[-1], end=int(sequences[-1]) + 1)
-            return replace(self, stretches=(*self.stretches[:-1], longer))
+        if sequences[0] > self.newest and _follow_each_other(sequences):
+            one = Stretch(int(sequences[0]), int(sequences[-1]) + 1, int(at_us.min()))
+            return _within_bounds(replace(self, stretches=_joined([*self.stretches, one])))
         order = np.argsort(sequences)
         numbers, times = sequences[order], at_us[order]
         breaks = np.flatnonzero(np.diff(numbers) > 1) + 1

@@ -24,17 +24,18 @@ _scores = msgspec.json.Decoder(list[float | None])
 
 
 class Table:
-    """The raw rows of a batch about one profile, as places in its vector of counts.
+    """The raw rows of a batch about one profile, as places in a vector of counts by stretch.
 
     Args:
         profile: What the model was trained on.
     """
 
     def __init__(self, profile: Profile) -> None:
-        self._reader, self._cells = reader_of(profile), len(profile.counts)
+        self._reader, self._profile = reader_of(profile), profile
         self._pack, self._own = self._reader.pack, self._reader.own
         self._numbers, self._texts, self._waiting = list[bytes](), list[tuple[str | None, ...]](), 0
-        self._parts = [np.empty((0, len(profile.blocks)), np.intp)]
+        self._stretches = [np.empty((0, len(profile.blocks)), np.intp)]
+        self._scores = [np.empty(0, np.intp)]
 
     def read(self, told: RawTelemetry) -> int:
         """Take up the rows of a message, and say how many they are.
@@ -73,7 +74,9 @@ class Table:
 
     def _place(self) -> None:
         numbers = np.frombuffer(b"".join(self._numbers)).reshape(self._waiting, self._own)
-        self._parts.append(self._reader.places(numbers, self._texts))
+        cells = self._reader.places(numbers, self._texts)
+        self._stretches.append(self._profile.stretch_of[cells])
+        self._scores.append(cells[:, len(self._profile.watched) - 1] - self._profile.score_block.start)
         self._numbers, self._texts, self._waiting = [], [], 0
 
     def contents(self, rows: NDArray[np.int64]) -> Callable[[NDArray[np.intp]], "Counted"]:
@@ -84,31 +87,43 @@ class Table:
         """
         if self._waiting:
             self._place()
-        places, firsts = np.concatenate(self._parts), rows.cumsum() - rows
-        return lambda some: Counted(places, firsts[some], rows[some], self._cells)
+        stretches, scores = np.concatenate(self._stretches), np.concatenate(self._scores)
+        firsts, one_each = rows.cumsum() - rows, bool((rows == 1).all())
+        return lambda some: Counted(self._profile, stretches, scores, firsts[some], None if one_each else rows[some])
 
 
-class Counted:
-    """Rows as places in a profile's vector of counts, some of them a run's: its content.
+class Counted(msgspec.Struct, frozen=True, eq=False):
+    """Rows as places in vectors of counts, some of them a run's: its content.
 
     Args:
-        places: Of every row of a batch, shape (rows, blocks).
+        profile: What the rows are about.
+        stretches: Of every row of a batch, by stretch, shape (rows, blocks).
+        cells: Of the score of every row, shape (rows,).
         firsts: Row at which each message's begin, shape (messages,).
-        rows: Rows of each message, shape (messages,).
-        cells: Length of the vector.
+        rows: Rows of each message, shape (messages,); None where each has one.
     """
 
-    def __init__(self, places: NDArray[np.intp], firsts: NDArray[np.intp], rows: NDArray[np.int64], cells: int) -> None:
-        self._places, self._firsts, self._rows, self._cells = places, firsts, rows, cells
-        self._one_each = bool((rows == 1).all())
+    profile: Profile
+    stretches: NDArray[np.intp]
+    cells: NDArray[np.intp]
+    firsts: NDArray[np.intp]
+    rows: NDArray[np.int64] | None
 
     def sum(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
         """As `Content.sum`."""
-        own = self._firsts[messages]
-        if not self._one_each:
-            rows = self._rows[messages]
-            own = np.arange(rows.sum()) + np.repeat(own - rows.cumsum() + rows, rows)
-        return np.bincount(self._places[own].ravel(), minlength=self._cells)
+        return np.bincount(self.stretches[self._of(messages)].ravel(), minlength=self.profile.places)
+
+    def scores(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
+        """As `Content.scores`."""
+        return np.bincount(self.cells[self._of(messages)], minlength=self.profile.scores.cells)
+
+    def _of(self, messages: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The rows of some messages."""
+        firsts = self.firsts[messages]
+        if self.rows is None:
+            return firsts
+        rows = self.rows[messages]
+        return np.arange(rows.sum()) + np.repeat(firsts - rows.cumsum() + rows, rows)
 
 
 class Reader:

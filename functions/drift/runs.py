@@ -109,7 +109,7 @@ class _Messages:
             yield Stint(run, told, self.source.profile, self.source.loop)
 
     def _sketched(self, messages: NDArray[np.intp]) -> Content:
-        return Sketches([self._sketches[n].counts for n in messages.tolist()])
+        return Sketches([self._sketches[n] for n in messages.tolist()])
 
 
 class _Opened(msgspec.Struct, frozen=True, gc=False):

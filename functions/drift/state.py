@@ -1,6 +1,6 @@
 """What is kept of a device between two messages, and its bytes for one property of a table row.
 
-The bytes, integers little-endian: `RFDS`, version 3 (1 byte), CRC-32 of the rest (4 bytes), then a zlib stream of the
+The bytes, integers little-endian: `RFDS`, version 4 (1 byte), CRC-32 of the rest (4 bytes), then a zlib stream of the
 length of a JSON object (4 bytes), that object, the counts (int64) of the open window and of each waiting slot, and the
 evidence (see `Evidence.to_bytes`).
 """
@@ -19,7 +19,7 @@ from functions.drift.ledger import Epoch, Ledger, Stretch
 from functions.drift.window import Slot
 
 MAGIC: Final = b"RFDS"
-VERSION: Final = 3
+VERSION: Final = 4
 MOST_BYTES: Final = 16 * 1024 * 1024  # Unpacked; a state of 25 features has about 50,000.
 _HEADER_BYTES: Final = 9
 
@@ -35,7 +35,7 @@ class DeviceState(msgspec.Struct, frozen=True, eq=False):
         channels: Id of the tests that the evidence is about.
         ledger: The messages counted, of earlier models too.
         pending_rows: Rows of the open window.
-        pending: The open window's counts, shape (cells,).
+        pending: The open window's rows by stretch (`Blocks.by_stretch`).
         evidence: What the detector knows.
         episode: Window, from 1, whose alarm began the drift that goes on; None while there is none.
         last_alarm: Window of that drift's last alarm; None while there is none.
@@ -75,7 +75,7 @@ class DeviceState(msgspec.Struct, frozen=True, eq=False):
             "newest_us": self.newest_us,
             "waiting": [[slot.start_us, slot.rows] for slot in self.waiting],
             "windows": self.evidence.windows,
-            "cells": len(self.pending),
+            "places": len(self.pending),
             "tests": self.evidence.log_c.shape[1],
         }
         head = json.dumps(facts, separators=(",", ":")).encode()
@@ -97,7 +97,7 @@ class DeviceState(msgspec.Struct, frozen=True, eq=False):
         content = zlib.decompressobj().decompress(body, MOST_BYTES)
         end = 4 + int.from_bytes(content[:4], "little")
         facts = json.loads(content[4:end])
-        shape = (1 + len(facts["waiting"]), facts["cells"])
+        shape = (1 + len(facts["waiting"]), facts["places"])
         pending, *waiting = np.frombuffer(content, "<i8", shape[0] * shape[1], end).astype(np.int64).reshape(shape)
         evidence = content[end + shape[0] * pending.nbytes :]
         return DeviceState(

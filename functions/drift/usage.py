@@ -22,14 +22,14 @@ def used(uses: field.Uses, stint: Stint, counted: Counted) -> field.Uses:
     """
     if not counted.counted.any():
         return uses
-    run, told, profile = stint.run, stint.told, stint.profile
+    run, told = stint.run, stint.told
     seconds = stint.loop.rollout.compare_every.total_seconds()
     periods = (run.at_us / 1e6 // seconds).astype(np.int64)
     found = list[field.Period]()
     for number in np.unique(periods[counted.counted]).tolist():
         chosen = np.flatnonzero(counted.counted & (periods == number))
         some = [(told.get(place), int(run.rows[place])) for place in chosen.tolist()]
-        scores = run.content.sum(chosen)[profile.score_block].tolist()
+        scores = run.content.scores(chosen).tolist()
         found.append(_period(number, some, scores))
     use = field.counted(uses.get(run.version), run.profile, found)
     alarms = [verdict.explanation for verdict in counted.verdicts if isinstance(verdict, Drifted)]

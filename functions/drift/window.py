@@ -15,6 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from sketch.sketch import Sketch
+
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -24,7 +26,7 @@ class Slot(msgspec.Struct, frozen=True, eq=False):
     Attributes:
         start_us: Where it begins, microseconds since 1970.
         rows: Its rows.
-        counts: Its rows per cell of the profile, shape (cells,).
+        counts: Its rows by stretch (`Blocks.by_stretch`).
     """
 
     start_us: int
@@ -48,18 +50,29 @@ class Content(Protocol):
     """What messages counted."""
 
     def sum(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
-        """Rows per cell of some of the messages, by place, each once; shape (cells,)."""
+        """Rows of some of the messages, by place and each once, by stretch (`Blocks.by_stretch`)."""
+        ...
+
+    def scores(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
+        """Rows of some of the messages per cell of the scores, shape (cells of the scores,)."""
         ...
 
 
 class Sketches(msgspec.Struct, frozen=True):
-    """The content of messages that brought sketches, by their counts."""
+    """The content of messages that brought sketches."""
 
-    counts: Sequence[NDArray[np.int64]]
+    sketches: Sequence[Sketch]
 
     def sum(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
         """As `Content.sum`."""
-        return np.sum([self.counts[place] for place in messages.tolist()], axis=0, dtype=np.int64)
+        return self.sketches[0].profile.by_stretch(self._counts(messages))
+
+    def scores(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
+        """As `Content.scores`."""
+        return self._counts(messages)[self.sketches[0].profile.score_block]
+
+    def _counts(self, messages: NDArray[np.intp]) -> NDArray[np.int64]:
+        return np.sum([self.sketches[place].counts for place in messages.tolist()], axis=0, dtype=np.int64)
 
 
 class Run(msgspec.Struct, frozen=True, eq=False):
@@ -166,7 +179,7 @@ class Slots:
         self.rows = [end - before + known for end, before, known in zip(ends, [0, *ends], more, strict=False)]
 
     def counts(self, first: int, end: int) -> NDArray[np.int64]:
-        """Rows per cell of some of the slots together, by place."""
+        """Rows by stretch of some of the slots together, by place."""
         some = self.starts_us[first:end]
         begin, after = self._own.searchsorted(some[0]), self._own.searchsorted(some[-1], side="right")
         known = [self._waiting[start].counts for start in some if start in self._waiting]

@@ -74,9 +74,9 @@ def agrees(state: DeviceState, log: Iterable[Logged], profile: Profile, settings
     cut = cut_by_time(log, profile, settings)
     expected = judged(cut.windows, profile, settings)
     waiting = sum((slot.counts for slot in state.waiting), np.zeros_like(state.pending))
-    if not _equal(state.pending, cut.opened.counts) or state.pending_rows != cut.opened.rows:
+    if not _equal(state.pending, profile.by_stretch(cut.opened.counts)) or state.pending_rows != cut.opened.rows:
         return f"the open window has {state.pending_rows} rows, the log says {cut.opened.rows}"
-    if not _equal(waiting, cut.waiting.counts):
+    if not _equal(waiting, profile.by_stretch(cut.waiting.counts)):
         return f"{sum(slot.rows for slot in state.waiting)} rows wait, the log says {cut.waiting.rows}"
     if expected is None:
         return "" if state.evidence.windows == 0 else f"{state.evidence.windows} windows were judged, the log has none"

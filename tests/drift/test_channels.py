@@ -50,7 +50,7 @@ def scored(reference: Profile, windows: Iterable[Columns]) -> list[Finding]:
     for columns in windows:
         sketch = Sketch(reference)
         sketch.add(columns, rng.random(len(columns["temp"])))
-        evidence, finding = score(evidence, sketch.counts, channels)
+        evidence, finding = score(evidence, reference.by_stretch(sketch.counts), channels)
         assert finding is not None
         findings.append(finding)
     return findings

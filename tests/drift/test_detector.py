@@ -38,7 +38,7 @@ def one_test(*shares: float, worth: float = 1.0) -> Channels:
         tolerance=0.02,
         worth=np.array([worth]),
         weights=np.array([[0.5], [0.5]]),
-        cells=2 + contexts,
+        places=2 + contexts,
         contexts=2,
         bounds=np.array([[1], [2], [0], [2]]),
     )
@@ -174,7 +174,7 @@ def test_the_order_of_a_window_s_rows_does_not_matter() -> None:
     for rows in (np.arange(200), order):
         sketch = Sketch(REFERENCE)
         sketch.add({name: np.asarray(values)[rows].tolist() for name, values in columns.items()}, scores[rows])
-        found.append(score(Evidence.none(len(channels.shares)), sketch.counts, channels))
+        found.append(score(Evidence.none(len(channels.shares)), REFERENCE.by_stretch(sketch.counts), channels))
     assert found[0][0].to_bytes() == found[1][0].to_bytes()
     assert found[0][1] == found[1][1]
 
@@ -200,8 +200,8 @@ def test_a_number_is_watched_at_about_fifteen_edges_that_part_it_evenly() -> Non
 def test_the_reference_itself_has_no_share_beyond_its_own_tolerance(rows: int) -> None:
     profile = profile_of(rows, seed=7)
     channels = channels_of(profile, DriftSettings())
-    counted, among = channels.count(profile.counts)
-    shares, limits = counted / np.maximum(among, 1), channels.limits(profile.counts)
+    counted, among = channels.count(profile.by_stretch(profile.counts))
+    shares, limits = counted / np.maximum(among, 1), channels.limits(profile.by_stretch(profile.counts))
     assert limits.expected == pytest.approx(shares)
     assert (shares <= limits.edges[0])[limits.open[0]].all()
     assert (shares >= limits.edges[1])[limits.open[1]].all()
@@ -249,7 +249,7 @@ def assert_finite(profile: Profile, counts: NDArray[np.int64], *, windows: int) 
     channels = channels_of(profile, DriftSettings())
     evidence = Evidence.none(len(channels.shares))
     for _ in range(windows):
-        evidence, finding = score(evidence, counts, channels)
+        evidence, finding = score(evidence, profile.by_stretch(counts), channels)
         assert finding is not None
         assert np.isfinite([finding.log_evidence, finding.before, finding.after]).all()
     assert np.isfinite(evidence.log_s).all()

@@ -76,13 +76,13 @@ def test_raw_rows_count_as_a_sketch_would_and_once(
     for _ in range(2):
         score_drift_on_telemetry([message, message])
     assert not quarantined(here)
-    assert np.array_equal(state(here).pending, EXPECTED.counts)
+    assert np.array_equal(state(here).pending, REFERENCE.by_stretch(EXPECTED.counts))
     assert state(here).profile == REFERENCE.hash
 
 
 def test_raw_rows_come_by_event_grid_too(here: FakeCloud) -> None:
     score_drift_on_device_event(by_event_grid(raw()))
-    assert np.array_equal(state(here).pending, EXPECTED.counts)
+    assert np.array_equal(state(here).pending, REFERENCE.by_stretch(EXPECTED.counts))
 
 
 def test_rows_columns_and_devices_may_be_mixed_in_one_batch(here: FakeCloud) -> None:
@@ -95,7 +95,7 @@ def test_rows_columns_and_devices_may_be_mixed_in_one_batch(here: FakeCloud) -> 
         routed(raw(3)),
     ]
     score_drift_on_telemetry(batch)
-    assert np.array_equal(state(here).pending, 3 * EXPECTED.counts)
+    assert np.array_equal(state(here).pending, 3 * REFERENCE.by_stretch(EXPECTED.counts))
     assert here.rows.get("devices", "flight-delays", "ewr/inference")
 
 
@@ -162,7 +162,7 @@ def test_a_missing_value_is_null(here: FakeCloud) -> None:
     score_drift_on_telemetry([routed(raw(0, columns=columns, scores=SCORES)), routed(raw(1, rows=by_row))])
     expected = Sketch(REFERENCE)
     expected.add({**DRAWN, "temp": [None] * ROWS, "carrier": [None] * ROWS}, SCORES)
-    assert np.array_equal(state(here).pending, 2 * expected.counts)
+    assert np.array_equal(state(here).pending, 2 * REFERENCE.by_stretch(expected.counts))
 
 
 def test_a_row_counts_as_a_request_unless_the_device_says_how_many_there_were(here: FakeCloud) -> None:
@@ -237,7 +237,9 @@ def test_any_messages_counted_at_once_are_the_sum_of_each(messages: list[list[in
     for rows, counts in zip(messages, chosen.tolist(), strict=True):
         if counts:
             expected.add_rows([BY_ROW[n] for n in rows], [SCORES[n] for n in rows])
-    assert np.array_equal(counted(np.flatnonzero(chosen)).sum(np.arange(chosen.sum())), expected.counts)
+    assert np.array_equal(
+        counted(np.flatnonzero(chosen)).sum(np.arange(chosen.sum())), REFERENCE.by_stretch(expected.counts)
+    )
 
 
 def test_rows_of_more_messages_than_are_counted_at_once_stay_with_their_messages() -> None:
@@ -247,7 +249,7 @@ def test_rows_of_more_messages_than_are_counted_at_once_stay_with_their_messages
     expected = Sketch(REFERENCE)
     for n in some[1:]:
         expected.add_rows([BY_ROW[place] for place in many[n]], [SCORES[place] for place in many[n]])
-    assert np.array_equal(counted(np.array(some)).sum(np.array([1, 2])), expected.counts)
+    assert np.array_equal(counted(np.array(some)).sum(np.array([1, 2])), REFERENCE.by_stretch(expected.counts))
 
 
 def taken(table: Table, messages: list[RawTelemetry]) -> Callable[[NDArray[np.intp]], Counted]:
@@ -278,10 +280,10 @@ def test_pairs_and_contexts_are_counted_too_and_a_context_need_not_be_told() -> 
     table = Table(profile)
     bare = msgspec.convert({**raw(), "columns": NOTHING, "scores": packed([0.5] * 50), "rows": NOTHING}, RawTelemetry)
     counted = taken(table, [msgspec.structs.replace(bare, columns=packed(some)) for some in (wide, narrow)])
-    assert np.array_equal(counted(np.array([0, 1])).sum(np.array([0])), expected.counts)
+    assert np.array_equal(counted(np.array([0, 1])).sum(np.array([0])), profile.by_stretch(expected.counts))
     less = Sketch(profile)
     less.add(narrow, [0.5] * 50)
-    assert np.array_equal(counted(np.array([0, 1])).sum(np.array([1])), less.counts)
+    assert np.array_equal(counted(np.array([0, 1])).sum(np.array([1])), profile.by_stretch(less.counts))
 
 
 def test_places_are_where_a_sketch_counts() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from functions.drift.channels import Channels, channels_of
+from functions.drift.channels import channels_of
 from functions.drift.decide import explain
 from functions.drift.detector import Evidence, score
 from functions.drift.policy import DriftSettings
@@ -118,9 +118,8 @@ def compare(
     sample, is_whole = sampled(reference, progress)
     columns = choose(reference, sample, current, wish)
     profile = _profile(reference, sample, columns, progress=None if is_whole else progress)
-    channels = channels_of(profile, settings)
     counts, rows, windows = np.zeros(len(profile.counts), np.int64), 0, list[Judged]()
-    for part, judged in _judged(cut(_read(current, columns, progress), profile, wanted), channels, settings):
+    for part, judged in _judged(cut(_read(current, columns, progress), profile, wanted), profile, settings):
         counts, rows, windows = counts + part.counts, rows + part.rows, [*windows, judged]
     if not rows:
         raise empty(current, why=f"its column {columns.time!r} holds no times" if columns.time else "")
@@ -202,12 +201,13 @@ def _read(source: Source, columns: Columns, progress: Progress) -> Iterator[Batc
             told(done)
 
 
-def _judged(windows: Iterator[Window], channels: Channels, settings: DriftSettings) -> Iterator[tuple[Window, Judged]]:
+def _judged(windows: Iterator[Window], profile: Profile, settings: DriftSettings) -> Iterator[tuple[Window, Judged]]:
+    channels = channels_of(profile, settings)
     evidence = Evidence.none(len(channels.shares))
     labels = list[str]()
     for window in windows:
         labels.append(window.label)
-        evidence, finding = score(evidence, window.counts, channels)
+        evidence, finding = score(evidence, profile.by_stretch(window.counts), channels)
         log_evidence = finding.log_evidence if finding else -np.inf
         alarm = log_evidence >= log(settings.false_alarm_every)
         if alarm:
