@@ -59,16 +59,22 @@ class Clients:
         for request, begins in _requests(seed):
             if not self.running:
                 break
-            if not begins:
-                with socket.create_connection((ADDRESS, self.port)) as line:
-                    line.sendall(request)
-                self.counted["cut"] += 1
-            elif client.ask(request).startswith(begins):
-                self.counted["good" if begins == OK else "bad"] += 1
-            else:
+            try:
+                self.counted[self._came_of(client, request, begins)] += 1
+            except OSError:
                 self.counted["failed"] += 1
+                client = Client(ADDRESS, self.port)
             time.sleep(PAUSE_S)
         client.close()
+
+    def _came_of(self, client: Client, request: bytes, begins: bytes) -> str:
+        if not begins:
+            with socket.create_connection((ADDRESS, self.port)) as line:
+                line.sendall(request)
+            return "cut"
+        if client.ask(request).startswith(begins):
+            return "good" if begins == OK else "bad"
+        return "failed"
 
 
 def main() -> None:
