@@ -228,7 +228,10 @@ def cells_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.
 
 def cells_of_names(names: Column, feature: CategoryFeature) -> NDArray[np.int64]:
     """The cell of each value of a column that is text already, None where it is missing; shape (rows,)."""
-    return np.fromiter(map(feature.cell_of.get, names, repeat(len(feature.categories))), np.int64, len(names))
+    try:
+        return np.fromiter(map(feature.cell_of.__getitem__, names), np.int64, len(names))
+    except KeyError:  # a name that training did not see
+        return np.fromiter(map(feature.cell_of.get, names, repeat(len(feature.categories))), np.int64, len(names))
 
 
 def counts_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:

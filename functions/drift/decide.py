@@ -206,12 +206,13 @@ def _fill(
     state: DeviceState, run: Run, new: NDArray[np.bool_], *, channels: Channels, settings: DriftSettings
 ) -> Counted:
     """Add the new messages to the slots they belong to, close the slots whose time is over, judge what they fill."""
-    lateness = micro(settings.lateness)
-    newest, border = max(state.newest_us, int(run.at_us[new].max())), frontier(state.newest_us, lateness)
-    starts = slots_of(run.at_us, lateness)
-    late = int((new & (starts < border)).sum())
+    places, lateness = np.flatnonzero(new), micro(settings.lateness)
+    at_us = run.at_us[places]
+    newest, border = max(state.newest_us, int(at_us.max())), frontier(state.newest_us, lateness)
+    starts = slots_of(at_us, lateness)
+    late = int(np.count_nonzero(starts < border))
     starts = np.maximum(starts, border)  # what is late goes ahead of every slot that is open
-    slots = Slots(run, new, starts, {slot.start_us: slot for slot in state.waiting})
+    slots = Slots(run, places, starts, {slot.start_us: slot for slot in state.waiting})
     closes = frontier(newest, lateness)
     open_from = bisect_left(slots.starts_us, closes) if lateness else len(slots.starts_us)
     ledger, gaps = state.ledger.gaps(closes)

@@ -51,7 +51,7 @@ class Table:
         numbers, texts = self._reader.columns_of(told.columns, told.scores)
         self._numbers.append(np.stack(numbers, axis=1).tobytes())
         self._texts += zip(*texts, strict=True)
-        return self._taken(len(numbers[0]))
+        return self._placed(len(numbers[0]))
 
     def take(self, rows: Sequence[msgspec.Struct]) -> int:
         """Take up rows, one `Reader.row` each, and say how many they are."""
@@ -64,9 +64,10 @@ class Table:
                 packed = pack(*(nan if value is None else value for value in values[:own]))
             self._numbers.append(packed)
             self._texts.append(values[own:])
-        return self._taken(len(rows))
+        return self._placed(len(rows))
 
-    def _taken(self, rows: int) -> int:
+    def _placed(self, rows: int) -> int:
+        """So many rows wait now, unless they are enough."""
         self._waiting += rows
         if self._waiting >= AT_ONCE:
             self._place()

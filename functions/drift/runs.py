@@ -1,6 +1,5 @@
 """A batch of messages as runs: by device, each with all it has to count; messages of all devices are kept together."""
 
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -53,7 +52,7 @@ class _Messages:
         self.source, self.table = source, Table(source.profile)
         self._sketches: list[Sketch] = []
         self._senders: list[tuple[str, str]] = []  # of each run: a device, and the epoch of its process
-        self._runs, self._sequences, self._at_us, self._rows = (array("q") for _ in range(4))  # of each message
+        self._runs, self._sequences, self._at_us, self._rows = (list[int]() for _ in range(4))  # of each message
         self._told: dict[int, Told] = {}
 
     def begin(self, sender: str, epoch: str) -> "_Opened":

@@ -159,31 +159,29 @@ class Slots:
 
     Args:
         run: The messages.
-        new: Which of them count, shape (messages,).
-        starts: The beginning of each one's slot, shape (messages,).
+        places: Those that count, by place.
+        starts: The beginning of the slot of each that counts, shape (places,).
         waiting: Slots that had messages before.
     """
 
     def __init__(
-        self, run: Run, new: NDArray[np.bool_], starts: NDArray[np.int64], waiting: Mapping[int, Slot]
+        self, run: Run, places: NDArray[np.intp], starts: NDArray[np.int64], waiting: Mapping[int, Slot]
     ) -> None:
-        places = np.flatnonzero(new)
-        own = starts[places]
-        if (own[1:] < own[:-1]).any():
-            order = own.argsort(kind="stable")
-            places, own = places[order], own[order]
-        self._content, self._places, self._own, self._waiting = run.content, places, own, waiting
-        self.starts_us = sorted({*own.tolist(), *waiting})
-        ends = np.concatenate([[0], run.rows[places].cumsum()])[own.searchsorted(self.starts_us, side="right")].tolist()
+        if (starts[1:] < starts[:-1]).any():
+            order = starts.argsort(kind="stable")
+            places, starts = places[order], starts[order]
+        self._content, self._places, self._waiting = run.content, places, waiting
+        self.starts_us = sorted({*starts.tolist(), *waiting})
+        self._ends = [0, *starts.searchsorted(self.starts_us, side="right").tolist()]  # of each slot's messages
+        rows = np.concatenate([[0], run.rows[places].cumsum()])[self._ends]
         more = [waiting[start].rows if start in waiting else 0 for start in self.starts_us]
-        self.rows = [end - before + known for end, before, known in zip(ends, [0, *ends], more, strict=False)]
+        self.rows: list[int] = (rows[1:] - rows[:-1] + more).tolist()
 
     def counts(self, first: int, end: int) -> NDArray[np.int64]:
         """Rows by stretch of some of the slots together, by place."""
-        some = self.starts_us[first:end]
-        begin, after = self._own.searchsorted(some[0]), self._own.searchsorted(some[-1], side="right")
-        known = [self._waiting[start].counts for start in some if start in self._waiting]
-        found = [self._content.sum(self._places[begin:after])] if after > begin else []
+        own = self._places[self._ends[first] : self._ends[end]]
+        known = [self._waiting[start].counts for start in self.starts_us[first:end] if start in self._waiting]
+        found = [self._content.sum(own)] if len(own) else []
         first_of, *others = (*known, *found)
         return sum(others, first_of)
 
