@@ -80,16 +80,18 @@ class Table:
         self._scores.append(cells[:, len(self._profile.watched) - 1] - self._profile.score_block.start)
         self._numbers, self._texts, self._waiting = [], [], 0
 
-    def contents(self, rows: NDArray[np.int64]) -> Callable[[NDArray[np.intp]], "Counted"]:
-        """What each message has counted: from some messages, by place, to their content.
+    def contents(self, order: NDArray[np.intp], rows: NDArray[np.int64]) -> Callable[[slice], "Counted"]:
+        """What each message has counted: from some messages, in an order, to their content.
 
         Args:
+            order: Of the messages, by place, shape (messages,).
             rows: Of each message, as they were taken up, shape (messages,).
         """
         if self._waiting:
             self._place()
         stretches, scores = np.concatenate(self._stretches), np.concatenate(self._scores)
-        firsts, one_each = rows.cumsum() - rows, bool((rows == 1).all())
+        firsts, one_each = (rows.cumsum() - rows)[order], bool((rows == 1).all())
+        rows = rows[order]
         return lambda some: Counted(self._profile, stretches, scores, firsts[some], None if one_each else rows[some])
 
 

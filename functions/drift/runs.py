@@ -84,31 +84,32 @@ class _Messages:
 
     def stints(self) -> Iterator[Stint]:
         """Each run, in the order in which they began."""
-        runs, rows = np.array(self._runs), np.array(self._rows)
-        sequences, at_us = np.array(self._sequences), np.array(self._at_us)
-        order = runs.argsort(kind="stable")
-        content = self._sketched if self._sketches else self.table.contents(rows)
-        ends = np.bincount(runs).cumsum().tolist()
+        runs, source = np.array(self._runs), self.source
+        order, ends = runs.argsort(kind="stable"), np.bincount(runs).cumsum().tolist()
+        sequences, at_us, rows = (np.array(column)[order] for column in (self._sequences, self._at_us, self._rows))
+        content = self._sketched(order) if self._sketches else self.table.contents(order, np.array(self._rows))
         for (sender, epoch), begin, end in zip(self._senders, [0, *ends], ends, strict=False):
-            own = order[begin:end]
+            own = slice(begin, end)
             run = Run(
                 device=sender,
-                model=self.source.loop.name,
-                version=self.source.version,
-                profile=self.source.profile.hash,
+                model=source.loop.name,
+                version=source.version,
+                profile=source.profile.hash,
                 epoch=epoch,
                 sequences=sequences[own],
                 at_us=at_us[own],
                 rows=rows[own],
                 content=content(own),
             )
-            told = (
-                {place: one for place, n in enumerate(own.tolist()) if (one := self._told.get(n))} if self._told else {}
-            )
-            yield Stint(run, told, self.source.profile, self.source.loop)
+            yield Stint(run, self._more(order[own]), source.profile, source.loop)
 
-    def _sketched(self, messages: NDArray[np.intp]) -> Content:
-        return Sketches([self._sketches[n] for n in messages.tolist()])
+    def _sketched(self, order: NDArray[np.intp]) -> Callable[[slice], Content]:
+        return lambda some: Sketches([self._sketches[n] for n in order[some].tolist()])
+
+    def _more(self, messages: NDArray[np.intp]) -> dict[int, Told]:
+        if not self._told:
+            return {}
+        return {place: self._told[n] for place, n in enumerate(messages.tolist()) if n in self._told}
 
 
 class _Opened(msgspec.Struct, frozen=True, gc=False):

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from functions import field
 from functions.drift.rows import AT_ONCE, Counted, Table
@@ -231,29 +230,30 @@ def test_bytes_that_are_no_rows_are_set_aside(here: FakeCloud, kind: str) -> Non
 @given(st.lists(st.lists(st.integers(0, ROWS - 1), max_size=6), min_size=1, max_size=6), st.data())
 def test_any_messages_counted_at_once_are_the_sum_of_each(messages: list[list[int]], data: st.DataObject) -> None:
     table = Table(REFERENCE)
-    counted = taken(table, [message(rows, by_row=data.draw(st.booleans())) for rows in messages])
-    chosen = np.array([data.draw(st.booleans()) for _ in messages], np.bool_)
+    chosen = [n for n in range(len(messages)) if data.draw(st.booleans())]
+    order = [*chosen, *(n for n in range(len(messages)) if n not in chosen)]
+    counted = taken(table, [message(rows, by_row=data.draw(st.booleans())) for rows in messages], order)
     expected = Sketch(REFERENCE)
-    for rows, counts in zip(messages, chosen.tolist(), strict=True):
-        if counts:
-            expected.add_rows([BY_ROW[n] for n in rows], [SCORES[n] for n in rows])
-    assert np.array_equal(
-        counted(np.flatnonzero(chosen)).sum(np.arange(chosen.sum())), REFERENCE.by_stretch(expected.counts)
-    )
+    for rows in (messages[n] for n in chosen):
+        expected.add_rows([BY_ROW[n] for n in rows], [SCORES[n] for n in rows])
+    assert np.array_equal(counted.sum(np.arange(len(chosen))), REFERENCE.by_stretch(expected.counts))
+    assert np.array_equal(counted.scores(np.arange(len(chosen))), expected.counts[REFERENCE.score_block])
 
 
 def test_rows_of_more_messages_than_are_counted_at_once_stay_with_their_messages() -> None:
     table, many = Table(REFERENCE), [[n % ROWS] for n in range(2 * AT_ONCE + 7)]
-    counted = taken(table, [message(rows, by_row=len(rows) == n % 2) for n, rows in enumerate(many)])
     some = [2 * AT_ONCE + 3, AT_ONCE, 5]
+    counted = taken(table, [message(rows, by_row=len(rows) == n % 2) for n, rows in enumerate(many)], some)
     expected = Sketch(REFERENCE)
     for n in some[1:]:
         expected.add_rows([BY_ROW[place] for place in many[n]], [SCORES[place] for place in many[n]])
-    assert np.array_equal(counted(np.array(some)).sum(np.array([1, 2])), REFERENCE.by_stretch(expected.counts))
+    assert np.array_equal(counted.sum(np.array([1, 2])), REFERENCE.by_stretch(expected.counts))
 
 
-def taken(table: Table, messages: list[RawTelemetry]) -> Callable[[NDArray[np.intp]], Counted]:
-    return table.contents(np.array([table.read(one) for one in messages]))
+def taken(table: Table, messages: list[RawTelemetry], order: list[int]) -> Counted:
+    """What some messages counted, in an order, of all that a table has taken up."""
+    rows = np.array([table.read(one) for one in messages])
+    return table.contents(np.array(order, np.intp), rows)(slice(None))
 
 
 def message(rows: list[int], *, by_row: bool) -> RawTelemetry:
@@ -279,11 +279,11 @@ def test_pairs_and_contexts_are_counted_too_and_a_context_need_not_be_told() -> 
     expected.add(wide, [0.5] * 50)
     table = Table(profile)
     bare = msgspec.convert({**raw(), "columns": NOTHING, "scores": packed([0.5] * 50), "rows": NOTHING}, RawTelemetry)
-    counted = taken(table, [msgspec.structs.replace(bare, columns=packed(some)) for some in (wide, narrow)])
-    assert np.array_equal(counted(np.array([0, 1])).sum(np.array([0])), profile.by_stretch(expected.counts))
+    counted = taken(table, [msgspec.structs.replace(bare, columns=packed(some)) for some in (wide, narrow)], [0, 1])
+    assert np.array_equal(counted.sum(np.array([0])), profile.by_stretch(expected.counts))
     less = Sketch(profile)
     less.add(narrow, [0.5] * 50)
-    assert np.array_equal(counted(np.array([0, 1])).sum(np.array([1])), profile.by_stretch(less.counts))
+    assert np.array_equal(counted.sum(np.array([1])), profile.by_stretch(less.counts))
 
 
 def test_places_are_where_a_sketch_counts() -> None:

@@ -78,7 +78,7 @@ def telemetry(data: bytes) -> None:
         with suppress(ValueError):
             if isinstance(told, RawTelemetry):
                 table = Table(profile())
-                table.contents(np.array([table.read(told)]))
+                table.contents(np.zeros(1, np.intp), np.array([table.read(told)]))
             else:
                 Sketch.from_bytes(sketch_bytes(told, "lga"), profile())
 
