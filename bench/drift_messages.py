@@ -41,7 +41,7 @@ from sketch.profile import Kind, Profile
 from sketch.sketch import Sketch
 from tests.fakes.cloud import FakeCloud
 
-DEVICES, MESSAGES, BATCH, TURNS = 50, 20_000, 10_000, 5
+DEVICES, MESSAGES, BATCH, TURNS = 50, 20_000, 10_000, 15
 ROWS_PER_COLUMNS, ROWS_PER_SKETCH = 100, 1_000
 APART_S = 60  # twice the lateness: every message closes the slot of the one before, which fills a window
 START = datetime(2026, 3, 1, tzinfo=UTC)
