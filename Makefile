@@ -72,8 +72,8 @@ bench-edge: .venv/.ready ## the scoring endpoint beside its floor, beside other 
 bench-package: .venv/.ready ## what is uploaded to Azure: its size, and how long it takes to load
 	@$(PY) -m bench.package $(if $(JSON),--json $(JSON))
 
-bench-drift-messages: .venv/.ready ## device messages from bytes to windows updated and scored, by format, beside decoding alone; and on Azurite
-	@$(PY) -m bench.drift_messages --azurite $(if $(JSON),--json $(JSON))
+bench-drift-messages: .venv/.ready ## device messages from bytes to windows updated and scored, by format, beside decoding alone; and on Azurite (DEBIAN=1 for the first with Debian's Python)
+	@$(if $(DEBIAN),sh bench/debians_python.sh -m bench.drift_messages,$(PY) -m bench.drift_messages --azurite $(if $(JSON),--json $(JSON)))
 
 bench-scale: .venv/.ready ## 100 to 1,000,000 devices on paper: messages, units, table operations, euros; and what a sketch saves
 	@$(PY) -m bench.scale
