@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from itertools import starmap
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -126,18 +125,16 @@ def counted(messages: Sequence[Body], here: FakeCloud) -> int:
     settings = replace(watched(here.settings.loops["flight-delays"]), **WATCHED)
     for first in range(0, len(messages), BATCH):
         profiles, batch = Profiles(here), Batch()
-        for _, came in batch.others(starmap(_arrived, messages[first : first + BATCH])):
-            take(came, profiles, batch)
+        for data, device, module, enqueued in messages[first : first + BATCH]:
+            came = Arrived(data, device, f"{device}/{module}", enqueued)
+            if not batch.again(came):
+                take(came, profiles, batch)
         for theirs in batch.stints():
             for stint in theirs:
                 known = states.get(stint.run.device)
                 done = count(known, stint.run, profile=stint.profile, settings=settings)
                 states[stint.run.device] = done.state
     return sum(state.evidence.windows for state in states.values())
-
-
-def _arrived(data: bytes, device: str, module: str, enqueued: datetime) -> Arrived:
-    return Arrived(data, device, f"{device}/{module}", enqueued)
 
 
 def main() -> None:

@@ -17,13 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.figures import Figures
-from functions.field import Judged, Period, Use, counted, grouped, judged
-from functions.loops import Rollout
-from functions.rollout.gate import Reference, judge
+from functions.field import Period, Use, counted, grouped, judged
+from functions.rollout.gate import judge
 from functions.rollout.promise import Promise
 from sketch.calibration import Calibration
 from sketch.features import NumberFeature, cells_of_numbers, count_numbers
-from sketch.losses import brier, log_loss
+from tests.rollout.plant import LIMITS, judgement, reference
 
 type Numbers = NDArray[np.float64]
 type Model = Callable[[np.random.Generator, Numbers], Numbers]  # logits of what is true -> scores
@@ -31,7 +30,6 @@ type Model = Callable[[np.random.Generator, Numbers], Numbers]  # logits of what
 SITES, ROWS, DWELL, LOOKS = 3, 280, 10, (5, 6, 8, 10, 11, 12, 14, 17, 20, 25, 30, 40, 60, 80)
 BEFORE = (0, 1, 3, 5, 10)
 USUAL, SEASON = -1.2, 1.2  # logits: of an average row, and of what is higher where a season comes
-LIMITS = Rollout.model_validate({"ring": [{"name": "all", "devices": "tags.fleet = 'ny'", "dwell": "0 s"}]})
 
 
 def _chance(logits: Numbers) -> Numbers:
@@ -130,16 +128,14 @@ class World:
             mine = self.uses.setdefault(f"d{site}", {})
             mine[version] = counted(mine.get(version), version, [told])
             happened = (self.rng.random(ROWS) < _chance(truth)).astype(np.float64)
-            losses = log_loss(happened, scores), brier(happened, scores)
-            sums = [float(one.sum()) for loss in losses for one in (loss, loss**2)]
-            mine[version] = judged(mine[version], [Judged(self.days, ROWS, int(happened.sum()), *sums)])
+            mine[version] = judged(mine[version], [judgement(self.days, scores, happened)])
         self.days += 1
 
     def ends(self, before: int, *, outcomes: bool) -> str:
         """What becomes of version 2 after so many shared periods with version 1: `on`, `held` or `back`."""
         for _ in range(before):
             self.day(canary=False)
-        references = {version: _reference(grid) for version, grid in grids(self.kind).items()}
+        references = {version: reference(grid) for version, grid in grids(self.kind).items()}
         for number in range(1, LOOKS[-1] + 1):
             self.day(canary=True)
             if number not in LOOKS:
@@ -158,10 +154,6 @@ def _without_outcomes(uses: dict[str, dict[str, Use]]) -> dict[str, dict[str, Us
         return Use(use.profile, use.rows, use.requests, use.periods)
 
     return {device: {version: bare(use) for version, use in used.items()} for device, used in uses.items()}
-
-
-def _reference(grid: NumberFeature) -> Reference:
-    return Reference.of(grid.low, grid.width, grid.counts)
 
 
 def _held_out(model: Model, season: float) -> tuple[Numbers, Numbers]:

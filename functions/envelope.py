@@ -26,7 +26,7 @@ from functions.unusable import shown, unusable
 
 type Message = func.EventGridEvent | func.CloudEvent
 
-SENDER = DEVICE, MODULE = "connection-device-id", "connection-module-id"  # of the hub's properties
+DEVICE, MODULE = "connection-device-id", "connection-module-id"  # of the hub's properties: who sent a message
 UPLOAD_APIS = {"PutBlob", "PutBlockList", "CopyBlob", "PutBlobFromUrl", "FlushWithClose", "SftpCommit"}
 BLOB_SUBJECT = re.compile(r"^/blobServices/default/containers/([a-z0-9$-]{3,63})/blobs/(.{1,1024})$", re.DOTALL)
 
@@ -102,9 +102,7 @@ def read_code_change(message: Message, settings: Settings) -> TrainingCodeChange
 
 def arrived(event: func.EventHubEvent) -> Arrived:
     """One Event Hubs event, routed from IoT Hub, as a device's message."""
-    known = event.iothub_metadata or {}
-    device, module = str(known.get(DEVICE, "")), str(known.get(MODULE, ""))
-    return Arrived(event.get_body(), device, f"{device}/{module}", event.enqueued_time)
+    return _sent(event.get_body(), event.iothub_metadata or {}, event.enqueued_time)
 
 
 def read_device_event(message: Message, settings: Settings) -> Arrived:
@@ -123,8 +121,7 @@ def read_device_event(message: Message, settings: Settings) -> Arrived:
         raw = base64.b64decode(body, validate=True) if isinstance(body, str) else json.dumps(body).encode()
     except ValueError as problem:
         raise unusable("event", header.id, why="data.body is neither JSON nor base64", code="TEL_JSON") from problem
-    device, module = identity.get(DEVICE, ""), identity.get(MODULE, "")
-    return Arrived(raw, device, f"{device}/{module}", _moment(identity.get("enqueuedtime")) or header.at)
+    return _sent(raw, identity, _moment(identity.get("enqueuedtime")) or header.at)
 
 
 def original(message: Message | func.EventHubEvent) -> bytes:
@@ -144,12 +141,17 @@ def around(message: Message | func.EventHubEvent) -> Mapping[str, str]:
         return {}
     known = {str(name): str(value) for name, value in (message.iothub_metadata or {}).items()}
     came = {"enqueued": message.enqueued_time.isoformat()} if message.enqueued_time else {}
-    return {name: known[name] for name in SENDER if name in known} | came
+    return {name: known[name] for name in (DEVICE, MODULE) if name in known} | came
 
 
 def traceparent(message: Message) -> object:
     """The trace that led to a message, if its publisher says so; only a CloudEvent can."""
     return getattr(message, "extension_attrs", {}).get("traceparent")
+
+
+def _sent(body: bytes, identity: Mapping[str, object], enqueued: datetime | None) -> Arrived:
+    device, module = str(identity.get(DEVICE, "")), str(identity.get(MODULE, ""))
+    return Arrived(body, device, f"{device}/{module}", enqueued)
 
 
 def _header(message: Message) -> _Header:

@@ -19,10 +19,8 @@ COMPRESSED = (b"\x1f\x8b", b"x")  # how gzip and zlib begin, and no JSON does
 RAW = re.compile(rb'"kind"\s*:\s*"rows"')
 NO_NUMBER = re.compile(rb'[:\[,]\s*"?[+-]?(?:nan|inf|infinity)"?\s*[,\]}]', re.IGNORECASE)
 DEEP = re.compile(rb"(?:[\[{][^\[{\]}]*+){64}")
-_NOW, OLDEST = (
-    timedelta(0),
-    timedelta(days=366),
-)  # what happened longer ago than this did not: the clock that says so is wrong
+OLDEST = timedelta(days=366)  # what happened longer ago than this did not: the clock that says so is wrong
+_NOW = timedelta(0)
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
 SHORT, VERSION, HASH = r"^[!-~]{1,128}\Z", r"^[0-9]{1,9}\Z", r"^[0-9a-f]{16}\Z"

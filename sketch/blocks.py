@@ -98,6 +98,6 @@ class Blocks:
 
         The last line has all rows of the reference: what is known of a row whose context is `other`.
         """
-        pooled = np.add.reduceat(self.counts[: self.score_block.stop], self.stretches)
+        pooled = self.by_stretch(self.counts)[: len(self.stretches)]
         lines = self.contexts.coarse if self.contexts else ()
         return np.array([*lines, pooled], np.int64)

@@ -140,16 +140,16 @@ def score(evidence: Evidence, counts: NDArray[np.int64], channels: Channels) -> 
     log_e = _log_e_values(_learned(evidence, limits, channels.worth), limits, counted=counted, among=among)
     log_e *= channels.worth * limits.open
     found = log_e.astype(_Float)
-    told = evidence.log_c > 0
-    since = told.astype(_Float)  # nil says nothing any more: what follows begins anew
+    goes_on = evidence.log_c > 0  # what is nil says nothing any more: what follows begins anew
+    kept = goes_on.astype(_Float)
     now = Evidence(
         windows=evidence.windows + 1,
         log_s=found + _log_of_one_more(evidence.log_s),
-        log_c=np.minimum(evidence.log_c * since + _log_mean(found), _LOUD),
-        counted=evidence.counted * since + counted.astype(_Float),
-        expected=evidence.expected * since + (among * limits.expected).astype(_Float),
-        rows=evidence.rows * since + among.astype(_Float),
-        since=np.where(told, evidence.since, np.uint32(evidence.windows + 1)),
+        log_c=np.minimum(evidence.log_c * kept + _log_mean(found), _LOUD),
+        counted=evidence.counted * kept + counted.astype(_Float),
+        expected=evidence.expected * kept + (among * limits.expected).astype(_Float),
+        rows=evidence.rows * kept + among.astype(_Float),
+        since=np.where(goes_on, evidence.since, np.uint32(evidence.windows + 1)),
     )
     return now, _loudest(now, channels)
 

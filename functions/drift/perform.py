@@ -33,7 +33,7 @@ WRONG_CLOCK = timedelta(days=1)  # a device's clock that is further off is worth
 
 
 def take(came: Arrived, profiles: Profiles, batch: Batch) -> None:
-    """Find out what a message is about, and add what it brings to its batch: one of `Batch.others`.
+    """Find out what a message is about, and add what it brings to its batch: after `Batch.again` did not.
 
     Raises:
         Ignored: A loop this app does not have.

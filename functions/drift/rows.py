@@ -1,8 +1,9 @@
 """Raw rows of devices that make no sketches: checked against a profile's features, and counted many at once."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import repeat
 from math import nan
 from typing import Any, Literal
 
@@ -32,8 +33,7 @@ class Table:
 
     def __init__(self, profile: Profile) -> None:
         self._reader, self._profile = reader_of(profile), profile
-        self._pack, self._own = self._reader.pack, self._reader.own
-        self._numbers, self._texts, self._waiting = list[bytes](), list[tuple[str | None, ...]](), 0
+        self._numbers, self._texts = list[bytes](), list[tuple[str | None, ...]]()
         self._stretches = [np.empty((0, len(profile.blocks)), np.intp)]
         self._scores = [np.empty(0, np.intp)]
 
@@ -48,37 +48,32 @@ class Table:
             raise ValueError("raw rows come as `rows`, or as `columns` and `scores`")
         if by_row:
             return self.take(self._reader.rows_of(told.rows))
-        numbers, texts = self._reader.columns_of(told.columns, told.scores)
-        self._numbers.append(np.stack(numbers, axis=1).tobytes())
-        self._texts += zip(*texts, strict=True)
-        return self._placed(len(numbers[0]))
+        return self._take(self._reader.columns_of(told.columns, told.scores))
 
-    def take(self, rows: Sequence[msgspec.Struct]) -> int:
+    def take(self, rows: Iterable[msgspec.Struct]) -> int:
         """Take up rows, one `Reader.row` each, and say how many they are."""
-        own, pack = self._own, self._pack
-        for row in rows:
-            values = astuple(row)
-            try:
-                packed = pack(*values[:own])
-            except struct.error:  # a None is among them
-                packed = pack(*(nan if value is None else value for value in values[:own]))
-            self._numbers.append(packed)
-            self._texts.append(values[own:])
-        return self._placed(len(rows))
+        return self._take(map(astuple, rows))
 
-    def _placed(self, rows: int) -> int:
-        """So many rows wait now, unless they are enough."""
-        self._waiting += rows
-        if self._waiting >= AT_ONCE:
+    def _take(self, rows: Iterable[tuple[Any, ...]]) -> int:
+        own, pack, before = self._reader.own, self._reader.pack, len(self._texts)
+        for row in rows:
+            try:
+                packed = pack(*row[:own])
+            except struct.error:  # a None is among them
+                packed = pack(*(nan if value is None else value for value in row[:own]))
+            self._numbers.append(packed)
+            self._texts.append(row[own:])
+        taken = len(self._texts) - before
+        if len(self._texts) >= AT_ONCE:
             self._place()
-        return rows
+        return taken
 
     def _place(self) -> None:
-        numbers = np.frombuffer(b"".join(self._numbers)).reshape(self._waiting, self._own)
+        numbers = np.frombuffer(b"".join(self._numbers)).reshape(-1, self._reader.own)
         cells = self._reader.places(numbers, self._texts)
         self._stretches.append(self._profile.stretch_of[cells])
         self._scores.append(cells[:, len(self._profile.watched) - 1] - self._profile.score_block.start)
-        self._numbers, self._texts, self._waiting = [], [], 0
+        self._numbers, self._texts = [], []
 
     def contents(self, order: NDArray[np.intp], rows: NDArray[np.int64]) -> Callable[[slice], "Counted"]:
         """What each message has counted: from some messages, in an order, to their content.
@@ -87,7 +82,7 @@ class Table:
             order: Of the messages, by place, shape (messages,).
             rows: Of each message, as they were taken up, shape (messages,).
         """
-        if self._waiting:
+        if self._texts:
             self._place()
         stretches, scores = np.concatenate(self._stretches), np.concatenate(self._scores)
         firsts, one_each = (rows.cumsum() - rows)[order], bool((rows == 1).all())
@@ -159,17 +154,14 @@ class Reader:
         found: Sequence[msgspec.Struct] = self._rows.decode(rows)
         return found
 
-    def columns_of(
-        self, columns: msgspec.Raw, scores: msgspec.Raw
-    ) -> tuple[list[NDArray[np.float64]], list[Sequence[str | None]]]:
-        """Rows that came column by column: those of numbers, the scores last; those of texts. ValueError as `read`."""
+    def columns_of(self, columns: msgspec.Raw, scores: msgspec.Raw) -> Iterator[tuple[Any, ...]]:
+        """Rows that came column by column, as `row` has them; ValueError as `Table.read`."""
         answers, told = _scores.decode(scores), astuple(self._columns.decode(columns))
         for name, column in zip((*self._numbers, *self._texts), told, strict=True):
             if column is not None and len(column) != len(answers):
                 raise ValueError(f"column {name!r} has {len(column)} values for {len(answers)} scores")
-        whole = [[None] * len(answers) if column is None else column for column in told]
-        numbers, texts = whole[: self.own - 1], whole[self.own - 1 :]
-        return [_floats(column) for column in (*numbers, answers)], texts
+        whole = [repeat(None, len(answers)) if column is None else column for column in told]
+        return zip(*whole[: self.own - 1], answers, *whole[self.own - 1 :], strict=True)
 
     def places(self, numbers: NDArray[np.float64], texts: Sequence[tuple[str | None, ...]]) -> NDArray[np.intp]:
         """Where every row is counted, shape (rows, blocks).
@@ -186,7 +178,7 @@ class Reader:
 
 @lru_cache(maxsize=READERS_KEPT)
 def reader_of(profile: Profile) -> Reader:
-    """The reader of a profile; making one takes some milliseconds."""
+    """The reader of a profile; making one takes a millisecond."""
     return Reader(profile)
 
 
@@ -211,14 +203,6 @@ def alike(profile: Profile, loop: str, version: str, *, named: str) -> Callable[
     members += [("rows", _list(row) if row else msgspec.UnsetType), *nothing]
     kind = msgspec.defstruct("Alike", members, bases=(RawTelemetry,), frozen=True, gc=False, kw_only=True)
     return msgspec.json.Decoder(kind).decode
-
-
-def _floats(column: Sequence[float | None]) -> NDArray[np.float64]:
-    """A column of floats, None as NaN, shape (rows,)."""
-    try:
-        return np.frombuffer(struct.pack(f"{len(column)}d", *column))
-    except struct.error:  # a None is among them, which is slower
-        return np.array(column, np.float64)
 
 
 def _kinds(profile: Profile) -> dict[str, Any]:

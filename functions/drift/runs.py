@@ -1,6 +1,6 @@
 """A batch of messages as runs: by device, each with all it has to count; messages of all devices are kept together."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -58,7 +58,7 @@ class _Messages:
     def begin(self, sender: str, epoch: str) -> "_Opened":
         """Another run, without a message yet."""
         self._senders.append((sender, epoch))
-        return _Opened(self, len(self._senders) - 1, epoch, self.source.alike, self.table.take)
+        return _Opened(self, len(self._senders) - 1, epoch)
 
     def take(self, came: Arrived, told: Told) -> int:
         """Take up the rows or the sketch of a message, which has then to be kept; how many rows it tells of.
@@ -118,8 +118,6 @@ class _Opened(msgspec.Struct, frozen=True, gc=False):
     messages: _Messages
     number: int
     epoch: str
-    alike: Callable[[bytes], Any]
-    take: Callable[[Any], int]
 
 
 class Batch:
@@ -130,28 +128,26 @@ class Batch:
         self._devices: dict[tuple[str, str], list[_Opened]] = {}
         self._newest: dict[str, _Opened] = {}
 
-    def others(self, messages: Iterable[Arrived]) -> Iterator[tuple[int, Arrived]]:
-        """Take up messages with raw rows that differ from their sender's last in nothing but these, number and time.
+    def again(self, came: Arrived) -> bool:
+        """Take up a message with raw rows that differs from its sender's last in nothing but these, number and time.
 
         That is what nearly all of them are; in one step, they take half the time of the others.
 
         Returns:
-            The others by place, each in its turn: nothing is known of it, and `add` may take it up.
+            Whether it was taken up; if not, nothing is known of it, and `add` may take it up.
         """
-        newest = self._newest.get
-        for place, came in enumerate(messages):
-            last = newest(came.sender)
-            if last is not None and len(came.body) <= TELEMETRY_LIMIT:
-                try:
-                    told = last.alike(came.body)
-                except (ValueError, RecursionError):
-                    yield place, came
-                    continue
-                spoofed = told.claimed and told.claimed != came.device
-                if told.epoch == last.epoch and not spoofed:
-                    last.messages.keep(told, last.number, last.take(told.rows), came.happened(told))
-                    continue
-            yield place, came
+        last = self._newest.get(came.sender)
+        if last is None or len(came.body) > TELEMETRY_LIMIT:
+            return False
+        messages = last.messages
+        try:
+            told = messages.source.alike(came.body)
+        except (ValueError, RecursionError):
+            return False
+        if told.epoch != last.epoch or (told.claimed and told.claimed != came.device):
+            return False
+        messages.keep(told, last.number, messages.table.take(told.rows), came.happened(told))
+        return True
 
     def add(self, came: Arrived, told: Told, source: Source) -> None:
         """Take up a message.

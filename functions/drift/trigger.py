@@ -35,11 +35,14 @@ def score_drift_on_telemetry(messages: typing.List[func.EventHubEvent]) -> None:
 
     here, batch = cloud(), Batch()
     profiles = Profiles(here)
-    alike = len(messages)
-    for place, came in batch.others(map(arrived, messages)):
-        alike -= 1
-        with acknowledging(here, "score_drift_on_telemetry", messages[place]):
-            take(came, profiles, batch)
+    alike = 0
+    for message in messages:
+        came = arrived(message)
+        if batch.again(came):
+            alike += 1
+        else:
+            with acknowledging(here, "score_drift_on_telemetry", message):
+                take(came, profiles, batch)
     tracing.taken("score_drift_on_telemetry", "used", alike)
     books = count_all(here, batch, here.now())
     log.info("of %s messages: %s", len(messages), dict(books.tally))
