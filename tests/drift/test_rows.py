@@ -12,7 +12,7 @@ import azure.functions as func
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from functions import field
@@ -129,6 +129,7 @@ CHANGES: list[Callable[[dict[str, object]], dict[str, object] | bytes]] = [
 ]
 
 
+@example([(CHANGES[0], "lga"), (CHANGES[-1], "lga"), (CHANGES[0], "lga")])  # there and back between two versions
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(CHANGES), st.sampled_from(["lga", "ewr"])), max_size=12))
 def test_messages_come_to_the_same_together_and_one_by_one(
