@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sketch.features import TIMES, Column, names_of, numbers
+from sketch.features import TIMES, Coded, Column, names_of, numbers
 
 MOST_CONTEXTS = 256
 _LARGEST_WHOLE = 2.0**53
@@ -52,7 +52,7 @@ class Contexts:
         """The context of each row, `len(keys)` for other, shape (rows,).
 
         Raises:
-            ValueError: A column is of another length, or is no column of numbers where the reference had numbers.
+            ValueError: A column is of another length, or mixes numbers with text where the reference had numbers.
         """
         other = len(self.keys)
         code = np.zeros(rows, np.int64)
@@ -123,13 +123,20 @@ def is_text(values: Column) -> bool:
     return isinstance(next(known, None), str)
 
 
+def as_text(value: int | str) -> tuple[str, ...]:
+    """How a column of text may say a value of a context: a number also as one with a decimal."""
+    return (value,) if isinstance(value, str) else (str(value), str(float(value)))
+
+
 def _places(values: Column, known: list[Any]) -> NDArray[np.int64]:
     """Place of each value among the known ones, one beyond the last for any other."""
-    if known and isinstance(known[0], str):
-        at = {value: index for index, value in enumerate(known)}
-        return np.array([at.get(value, len(known)) for value in names_of(values)], np.int64)
     if not known:
         return np.zeros(len(values), np.int64)
+    if isinstance(known[0], str) or is_text(values):
+        at: dict[str | None, int] = {name: place for place, value in enumerate(known) for name in as_text(value)}
+        names = values.names if isinstance(values, Coded) else names_of(values)
+        places = [at.get(name, len(known)) for name in (*names, None)]
+        return np.take(places, values.codes if isinstance(values, Coded) else range(len(values)))
     column, sorted_ones = numbers(values), np.array(known, np.float64)
     place = np.minimum(np.searchsorted(sorted_ones, column), len(known) - 1)
     return np.where(sorted_ones[place] == column, place, len(known))

@@ -223,15 +223,7 @@ def cells_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.
     plain: Sequence[Any] = values.tolist() if isinstance(values, np.ndarray) else values
     if not set(map(type, plain)) <= {str, type(None)}:
         plain = names_of(plain)
-    return cells_of_names(plain, feature)
-
-
-def cells_of_names(names: Column, feature: CategoryFeature) -> NDArray[np.int64]:
-    """The cell of each value of a column that is text already, None where it is missing; shape (rows,)."""
-    try:
-        return np.fromiter(map(feature.cell_of.__getitem__, names), np.int64, len(names))
-    except KeyError:  # a name that training did not see
-        return np.fromiter(map(feature.cell_of.get, names, repeat(len(feature.categories))), np.int64, len(names))
+    return np.fromiter(map(feature.cell_of.get, plain, repeat(unseen)), np.int64, len(plain))
 
 
 def counts_of_categories(values: Column, feature: CategoryFeature) -> NDArray[np.int64]:

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 import numpy as np
 
@@ -127,7 +127,7 @@ def _side(content: object, pair: str) -> Side:
 def _category(content: Content, rows: int) -> CategoryFeature:
     name = _text(content.get("name"), "a feature of a profile has a name")
     categories = content.get("categories")
-    if not isinstance(categories, list) or not all(isinstance(category, str) for category in categories):
+    if not isinstance(categories, list) or not all(_is_text(category) for category in categories):
         raise ValueError(f"feature {name!r} has no list of categories")
     if len(categories) > MOST_CATEGORIES or len(set(categories)) != len(categories):
         raise ValueError(f"feature {name!r} has repeated categories, or more than {MOST_CATEGORIES}")
@@ -158,7 +158,7 @@ def _contexts(content: object, bare: Blocks) -> Contexts:
 def _key(content: object, length: int) -> Key:
     if not isinstance(content, list) or len(content) != length:
         raise ValueError("a context has a value for each of its columns")
-    if not all(isinstance(value, str) or (type(value) is int and abs(value) <= _LARGEST_WHOLE) for value in content):
+    if not all(_is_text(value) or (type(value) is int and abs(value) <= _LARGEST_WHOLE) for value in content):
         raise ValueError("a context's values are text or whole numbers")
     return tuple(content)
 
@@ -201,6 +201,11 @@ def _finite(content: object, name: str) -> float:
 
 
 def _text(content: object, problem: str) -> str:
-    if not isinstance(content, str):
-        raise ValueError(problem)  # noqa: TRY004 - see above
+    if not _is_text(content):
+        raise ValueError(problem)
     return content
+
+
+def _is_text(content: object) -> TypeGuard[str]:
+    """Whether it is text that can be said in UTF-8, which half of a pair of surrogates cannot."""
+    return isinstance(content, str) and content == content.encode(errors="ignore").decode()

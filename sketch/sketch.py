@@ -27,7 +27,7 @@ from sketch.features import (
     CategoryFeature,
     Column,
     NumberFeature,
-    cells_of_names,
+    cells_of_categories,
     cells_of_numbers,
     counts_of_categories,
     numbers,
@@ -191,7 +191,7 @@ def places_of(profile: Profile, columns: Mapping[str, Column], scores: Column) -
         if isinstance(block, Contexts):
             places[:, place] = block.of(columns, len(answers)) + cells.start
         elif isinstance(block, CategoryFeature):
-            places[:, place] = cells_of_names(column_of(block, columns, len(answers)), block) + cells.start
+            places[:, place] = cells_of_categories(column_of(block, columns, len(answers)), block) + cells.start
         else:
             is_score = block is profile.scores
             stacked.append(answers if is_score else numbers(column_of(block, columns, len(answers))))

@@ -1,5 +1,6 @@
 """A batch of messages as runs: by device, each with all it has to count; messages of all devices are kept together."""
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from sketch.profile import Profile
 from sketch.sketch import Sketch
 
 _ERA = datetime(1970, 1, 1, tzinfo=UTC)
+_PACK = struct.Struct("6q").pack  # of a message: its run, sequence and rows; days, seconds and microseconds since 1970
 
 
 class Source(msgspec.Struct, frozen=True, eq=False):
@@ -52,7 +54,7 @@ class _Messages:
         self.source, self.table = source, Table(source.profile)
         self._sketches: list[Sketch] = []
         self._senders: list[tuple[str, str]] = []  # of each run: a device, and the epoch of its process
-        self._runs, self._sequences, self._at_us, self._rows = (list[int]() for _ in range(4))  # of each message
+        self._packed: list[bytes] = []  # of each message
         self._told: dict[int, Told] = {}
 
     def begin(self, sender: str, epoch: str) -> "_Opened":
@@ -75,19 +77,17 @@ class _Messages:
     def keep(self, told: Told, run: int, rows: int, at: datetime) -> None:
         """Keep what a message tells, whose rows or sketch have been taken up."""
         if told.requests is not None or told.failed or told.latency_counts or told.outcomes:
-            self._told[len(self._runs)] = told
-        since = at - _ERA  # to be divided by a microsecond, which takes half as long again
-        self._at_us.append(since.days * 86_400_000_000 + since.seconds * 1_000_000 + since.microseconds)
-        self._sequences.append(told.sequence)
-        self._rows.append(rows)
-        self._runs.append(run)
+            self._told[len(self._packed)] = told
+        since = at - _ERA
+        self._packed.append(_PACK(run, told.sequence, rows, since.days, since.seconds, since.microseconds))
 
     def stints(self) -> Iterator[Stint]:
         """Each run, in the order in which they began."""
-        runs, source = np.array(self._runs), self.source
-        order, ends = runs.argsort(kind="stable"), np.bincount(runs).cumsum().tolist()
-        sequences, at_us, rows = (np.array(column)[order] for column in (self._sequences, self._at_us, self._rows))
-        content = self._sketched(order) if self._sketches else self.table.contents(order, np.array(self._rows))
+        source, told = self.source, np.frombuffer(b"".join(self._packed), np.int64).reshape(-1, 6)
+        order, ends = told[:, 0].argsort(kind="stable"), np.bincount(told[:, 0]).cumsum().tolist()
+        content = self._sketched(order) if self._sketches else self.table.contents(order, told[:, 2])
+        _, sequences, rows, days, seconds, microseconds = np.ascontiguousarray(told[order].T)
+        at_us = (days * 86_400 + seconds) * 1_000_000 + microseconds
         for (sender, epoch), begin, end in zip(self._senders, [0, *ends], ends, strict=False):
             own = slice(begin, end)
             run = Run(

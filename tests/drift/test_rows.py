@@ -16,10 +16,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from functions import field
+from functions.drift.perform import take
+from functions.drift.profiles import Profiles
 from functions.drift.rows import AT_ONCE, Counted, Table
+from functions.drift.runs import Batch
 from functions.drift.state import DeviceState
 from functions.drift.trigger import score_drift_on_device_event, score_drift_on_telemetry
-from functions.telemetry import NOTHING, RawTelemetry
+from functions.telemetry import NOTHING, Arrived, RawTelemetry
 from functions.wiring import using
 from sketch.profile import Profile
 from sketch.sketch import Sketch, places_of
@@ -156,6 +159,19 @@ def delivered(batches: list[list[func.EventHubEvent]]) -> tuple[object, ...]:
         return states, {key: row[field.COLUMN] for key, row in rows.items()}, quarantined(here)
 
 
+def test_a_run_has_the_number_rows_and_moment_of_each_message(here: FakeCloud) -> None:
+    batch, profiles, moments = Batch(), Profiles(here), ["2026-03-01T12:00:00.000007Z", "1969-12-31T23:59:59.5Z"]
+    for n, moment in enumerate(moments, 4):
+        body = json.dumps(raw(n, rows=BY_ROW[:n]) | {"to": moment}).encode()
+        came = Arrived(body, "lga", "lga/inference", None)
+        if not batch.again(came):
+            take(came, profiles, batch)
+    ((stint,),) = batch.stints()
+    assert stint.run.sequences.tolist() == [4, 5]
+    assert stint.run.rows.tolist() == [4, 5]
+    assert stint.run.at_us.tolist() == [1_772_366_400_000_007, -500_000]
+
+
 def test_a_missing_value_is_null(here: FakeCloud) -> None:
     columns = {**COLUMNS, "temp": [None] * ROWS, "carrier": [None] * ROWS}
     by_row = [{**row, "temp": None, "carrier": None} for row in BY_ROW]
@@ -285,6 +301,53 @@ def test_pairs_and_contexts_are_counted_too_and_a_context_need_not_be_told() -> 
     less = Sketch(profile)
     less.add(narrow, [0.5] * 50)
     assert np.array_equal(counted.sum(np.array([1])), profile.by_stretch(less.counts))
+
+
+NAMED: dict[str, tuple[str, ...]] = {"carrier": ("AA", "B6", "", 'a "name"'), "site": ("lga", "ewr")}
+
+
+def named_profile() -> Profile:
+    """Of names: a feature that is no context, one that is and whose values were numbers, and a context alone.
+
+    Store 3 is of no site, so that it is no context's.
+    """
+    rng = np.random.default_rng(3)
+    stores = rng.integers(0, 4, 300)
+    columns: Columns = {name: rng.choice(names, 300).tolist() for name, names in NAMED.items()}
+    columns |= {"temp": rng.normal(50, 10, 300), "store": stores}
+    columns["site"] = [None if store == 3 else site for store, site in zip(stores, columns["site"], strict=True)]
+    kinds = {"temp": "number", "carrier": "category", "store": "category"}
+    return Profile.build(columns, kinds=kinds, scores=rng.random(300), contexts=["store", "site"])  # type: ignore[arg-type] # as written
+
+
+OF_NAMES = named_profile()
+SOME_ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "temp": st.none() | st.floats(0, 100),
+            "carrier": st.none() | st.sampled_from([*NAMED["carrier"], "new"]) | st.text(max_size=3),
+            "store": st.none() | st.sampled_from(["0", "1", "2", "3", "4", "1.0", "no number"]),
+            "site": st.none() | st.sampled_from([*NAMED["site"], "lax"]),
+        }
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(SOME_ROWS, st.booleans())
+def test_names_known_unknown_and_missing_count_as_in_a_sketch(rows: list[dict[str, object]], by_row: bool) -> None:  # noqa: FBT001  # drawn
+    expected, table = Sketch(OF_NAMES), Table(OF_NAMES)
+    expected.add_rows(rows, [0.25] * len(rows))
+    bare = msgspec.convert({**raw(), "columns": NOTHING, "scores": NOTHING, "rows": NOTHING}, RawTelemetry)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    one = (
+        msgspec.structs.replace(bare, rows=packed([{**row, "score": 0.25} for row in rows]))
+        if by_row
+        else msgspec.structs.replace(bare, columns=packed(columns), scores=packed([0.25] * len(rows)))
+    )
+    counted = taken(table, [one], [0])
+    assert np.array_equal(counted.sum(np.array([0])), OF_NAMES.by_stretch(expected.counts))
 
 
 def test_places_are_where_a_sketch_counts() -> None:

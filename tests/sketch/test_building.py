@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sketch.features import TIMES, TOLD_APART, CategoryFeature, Column, PairFeature
+from sketch.features import TIMES, TOLD_APART, CategoryFeature, Coded, Column, PairFeature
 from sketch.profile import Draft, Kind, Profile
 from sketch.sketch import Sketch
 
@@ -108,6 +108,17 @@ def test_a_context_has_its_own_coarse_reference_and_the_rest_is_other() -> None:
     assert (block[-1], block[profile.contexts.keys.index((int(hour[0]),))]) == (3, 1)
     sketch.add({"temp": temp[:4]}, temp[:4])
     assert sketch.counts[profile.context_block][-1] == 7
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_a_context_of_whole_numbers_may_be_told_as_text(*, coded: bool) -> None:
+    store = [3, 3, 3, 5, 5, 8]
+    profile = Profile.build({"x": store, "store": store}, kinds={"x": "number"}, scores=store, contexts=["store"])
+    assert profile.contexts is not None
+    assert profile.contexts.keys == ((3,), (5,), (8,))
+    told = Coded(np.array([0, 1, 2, 3, -1]), ["5", "8.0", "8.5", "no number"]) if coded else None
+    places = profile.contexts.of({"store": told or ["5", "8.0", "8.5", "no number", None]}, 5)
+    assert places.tolist() == [1, 2, 3, 3, 3]
 
 
 def test_the_256_most_frequent_contexts_are_kept() -> None:
@@ -243,6 +254,7 @@ def test_a_profile_with_any_part_replaced_is_read_soundly_or_refused(data: st.Da
         profile = Profile.from_json(json.dumps(content))
     except ValueError:
         return
-    sketch = Sketch(profile)
-    sketch.add(*columns_of(rows))
+    sketch, (columns, scores) = Sketch(profile), columns_of(rows)
+    columns |= {feature.name: columns[name] for feature, name in zip(profile.features, NAMES, strict=False)}
+    sketch.add(columns, scores)
     assert Sketch.from_bytes(sketch.to_bytes(), profile) == sketch

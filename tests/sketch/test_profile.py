@@ -179,6 +179,7 @@ def broken(**changes: object) -> str:
         broken(features___1__categories="a"),
         broken(features___1__categories=["a", "a"]),
         broken(features___1__categories=[1]),
+        broken(features___1__categories=["\ud800"]),
         broken(features___1__name=None),
     ],
 )
