@@ -49,14 +49,11 @@ class Table:
         if by_row is by_column or by_column is (told.scores is NOTHING):
             raise ValueError("raw rows come as `rows`, or as `columns` and `scores`")
         if by_row:
-            return self.take(self._reader.rows_of(told.rows))
-        return self._take(self._reader.columns_of(told.columns, told.scores))
+            return self.take(map(astuple, self._reader.rows_of(told.rows)))
+        return self.take(self._reader.columns_of(told.columns, told.scores))
 
-    def take(self, rows: Iterable[msgspec.Struct]) -> int:
-        """Take up rows, one `Reader.row` each, and say how many they are."""
-        return self._take(map(astuple, rows))
-
-    def _take(self, rows: Iterable[tuple[float | None, ...]]) -> int:
+    def take(self, rows: Iterable[tuple[float | None, ...]]) -> int:
+        """Take up rows, each what a `Reader.row` has, and say how many they are."""
         packed, pack = self._packed, self._reader.pack
         before = len(packed)
         for row in rows:

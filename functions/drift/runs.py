@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from functions.drift.rows import Table
@@ -146,7 +147,7 @@ class Batch:
             return False
         if told.epoch != last.epoch or (told.claimed and told.claimed != came.device):
             return False
-        messages.keep(told, last.number, messages.table.take(told.rows), came.happened(told))
+        messages.keep(told, last.number, messages.table.take(map(astuple, told.rows)), came.happened(told))
         return True
 
     def add(self, came: Arrived, told: Told, source: Source) -> None:
