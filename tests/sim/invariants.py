@@ -66,9 +66,11 @@ def fleet(world: World, _: Plant, __: Workspace, field: Field) -> None:
     """I4 and I5 once things are quiet: no rollout hangs, no model of ours waits for a person, devices have the best."""
     told = standing(world.fake.rows, LOOP)
     ours = {int(m.version) for m in world.fake.registry.models.values() if "job" in m.lineage}
+    stalled = {entry.subject for entry in entries(world.fake.rows, [LOOP]) if entry.decision == "Stall"}
     for one in told.records:
         world.seen[f"rollout {one.state}"] += 1
-        need(one.state not in (ROLLING, FALLING), f"I5 version {one.version} is {one.state} for ever")
+        waits = field.end_of(one.version) == HARMFUL and f"{LOOP}:{one.version}" in stalled  # for a person
+        need(waits or one.state not in (ROLLING, FALLING), f"I5 version {one.version} is {one.state} for ever")
         need(one.version not in ours or one.state != HELD, f"I4 version {one.version} is ours, and waits for a person")
         jobs = world.fake.rows.find("jobs", LOOP, version=str(one.version)) if one.state == BACK else []
         harmful = field.end_of(one.version) == HARMFUL
@@ -219,7 +221,8 @@ def _judged(world: World, workspace: Workspace) -> None:
     need(numbers == [*range(1, len(numbers) + 1)], f"P5 a number was passed over: {numbers}")
     for stored in fake.rows.find("jobs", LOOP):
         end, state = workspace.ends[stored.key], str(stored.row["state"])
-        late = str(stored.row.get("because", "")).startswith("it was compared with")
+        because, given = str(stored.row.get("because", "")), workspace.orders[stored.key].champion
+        late = because.startswith("it was compared with") or (given is None and "does not score" in because)
         better = {"reject"} if late else {"registered", "rolled back"}
         expected = {BETTER: better, HARMFUL: better, REFUSED: better, WORSE: {"reject", "registered"}}.get(
             end, {"giveup"}
