@@ -238,6 +238,19 @@ def test_the_evidence_of_a_device_is_told_once_a_window_that_was_counted(told: T
     assert told.windows("refluent.drift.evidence") == 1
 
 
+def test_a_gap_is_told_once_with_its_range_in_the_words_that_the_alert_asks_for(
+    here: FakeCloud, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.blobs.put("models", f"{LOOP}/1/profile.json", PROFILE.to_json().encode())
+    with caplog.at_level(logging.INFO, "refluent.decisions"):
+        for sequence in (0, 1, 5, 6, 5, 7):
+            score_drift_on_telemetry([routed(telemetry(sequence))])
+    (line,) = [one for one in caplog.records if one.name == "refluent.decisions"]
+    missed = "messages 2 to 4 of epoch e1 did not come: lost on the way, or set aside"
+    assert line.getMessage() == f"Gap of lga: {missed}"
+    assert (vars(line)["refluent.decision"], vars(line)["refluent.subject"]) == ("Gap", "lga")
+
+
 def test_a_loop_tells_how_long_its_backlog_has_waited(told: Told, here: FakeCloud) -> None:
     land(here, f"{LOOP}/jfk/2013-01-01.parquet")
     retrain_on_timer(None)

@@ -89,6 +89,12 @@ var questions = [
     query: 'AppMetrics | where Name == "refluent.decisions" and tostring(Properties["slice"]) == "rollout" and tostring(Properties["decision"]) == "Stall" | summarize times = sum(Sum) by tostring(Properties["loop"]) | where times > 0'
   }
   {
+    name: 'telemetry-gap'
+    severity: 3
+    title: 'Messages of a device did not come'
+    query: 'AppTraces | where tostring(Properties["refluent.decision"]) == "Gap" | project TimeGenerated, loop = tostring(Properties["refluent.loop"]), device = tostring(Properties["refluent.subject"]), Message'
+  }
+  {
     name: 'failed-functions'
     severity: 1
     title: 'A function failed more than five times in a quarter of an hour'
