@@ -20,6 +20,7 @@ type Column = NDArray[Any] | Sequence[object]
 CELLS = 256
 MOST_CATEGORIES = 128
 TOLD_APART = 32  # The most frequent categories; the rarer ones are watched together.
+_FEW = 5  # Rows: from so many on, hardly any name as frequent has none, and is not known.
 EDGES = 15
 TIMES = " × "  # noqa: RUF001 - a multiplication sign it is
 SMALLEST_WIDTH = 1e-290  # Its inverse, and the inverse of its half, are finite.
@@ -355,15 +356,40 @@ def count_categories(name: str, values: Column) -> tuple[CategoryFeature, tuple[
 
 
 def _luck(ranked: Sequence[tuple[int, str]]) -> tuple[Luck, Luck]:
+    counts = np.array([-count for count, _ in ranked], np.int64)
+
     def at(border: int) -> Luck:
         weakest = ranked[border] if len(ranked) > border else (0, "")
-        rows = -sum(count for count, name in ranked[:border] if (count + 1, name) >= weakest)
-        near = 3 - weakest[0] + 3 * (-weakest[0]) ** 0.5
-        first = next((rank for rank, (count, _) in enumerate(ranked) if -count <= near), border)
-        return Luck(rows, first, min(border, len(ranked)))
+        most = 3 - weakest[0] + 3 * (-weakest[0]) ** 0.5
+        if -weakest[0] < _FEW:
+            rows = -sum(count for count, name in ranked[:border] if (count + 1, name) >= weakest)
+        else:
+            rows = _owed(counts, border, near=most + weakest[0])
+        return Luck(rows, int(np.count_nonzero(counts > most)), min(border, len(ranked)))
 
     told_apart = at(TOLD_APART) if len(ranked) > TOLD_APART else Luck(0, 0, 0)
     return told_apart, at(MOST_CATEGORIES)
+
+
+def _owed(counts: NDArray[np.int64], border: int, *, near: float) -> int:
+    """Rows that names before a border owe to luck, where the first name beyond it has not only a few.
+
+    On average, those of the names with so many rows that one less would take them over the border; how many names these
+    are is told by all within half a standard deviation. But no more than names near the border have above their mean:
+    names that are as frequent as each other have no luck.
+
+    Args:
+        counts: Rows per name, descending.
+        border: Place of the first name beyond.
+        near: Names whose counts differ by no more from that name's are near.
+    """
+    least = int(counts[border])
+    width = max(least**0.5 / 2, 1.0)
+    names = np.maximum(1 - np.abs(counts - least - 0.5) / width, 0).sum() / width
+    around = np.abs(counts - least) <= near
+    before = counts[:border][around[:border]]
+    above = float(before.sum() - len(before) * counts[around].mean())
+    return max(round(min(float(names) * (least + 0.5), above)), 0)
 
 
 def _ranked(column: list[str | None]) -> tuple[list[tuple[int, str]], int]:

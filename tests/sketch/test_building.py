@@ -215,6 +215,26 @@ def test_the_names_that_are_kept_were_lucky_and_the_reference_does_not_believe_i
     assert sketch.counts[rarer].sum() == pytest.approx(profile.counts[rarer].sum(), abs=4 * np.sqrt(rows) / 2)
 
 
+@pytest.mark.parametrize(("names", "rows"), [(33, 100), (129, 40), (142, 12), (33, 5)])
+def test_names_that_are_as_frequent_as_each_other_owe_nothing_to_luck(names: int, rows: int) -> None:
+    panel = [f"n{place}" for place in range(names)] * rows
+    profile = Profile.build({"x": panel}, kinds={"x": "category"}, scores=np.zeros(len(panel)))
+    sketch = Sketch(profile)
+    sketch.add({"x": panel}, np.zeros(len(panel)))
+    assert np.array_equal(sketch.counts, profile.counts)
+
+
+def test_what_names_owe_to_luck_is_known_to_a_sixtieth_of_the_rows() -> None:
+    """Of 51 equally frequent names, 32 are told apart: they have 63 % of new rows, whatever the reference drew."""
+    told = []
+    for seed in range(20):
+        drawn = np.random.default_rng(seed).integers(0, 51, 20_000).astype(str)
+        profile = Profile.build({"x": drawn}, kinds={"x": "category"}, scores=np.zeros(len(drawn)))
+        told.append(profile.counts[:TOLD_APART].sum() / 20_000)
+    assert told == pytest.approx([32 / 51] * 20, abs=0.015)
+    assert np.mean(told) == pytest.approx(32 / 51, abs=0.005)
+
+
 def test_a_sample_that_was_not_counted_is_missed() -> None:
     draft = draft_of([(1.0, 2.0, "AA", 8, "ewr", 0.5)])
     with pytest.raises(ValueError, match="were not counted"):
