@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_EPOCHS = 16
+MOST_EPOCHS = 1_000  # as often as a container that crashes is started while the event hub keeps a message
 MOST_STRETCHES = 64
 _TOLD = -1
 
@@ -141,7 +141,7 @@ class Epoch(msgspec.Struct, frozen=True):
 
 
 class Ledger(msgspec.Struct, frozen=True):
-    """The distinct messages of a device; the newest epoch last, the 16 newest kept.
+    """The distinct messages of a device; the newest epoch last, the 1,000 newest kept.
 
     Attributes:
         epochs: In the order of their first message here.

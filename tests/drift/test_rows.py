@@ -172,6 +172,13 @@ def test_a_run_has_the_number_rows_and_moment_of_each_message(here: FakeCloud) -
     assert stint.run.at_us.tolist() == [1_772_366_400_000_007, -500_000]
 
 
+def test_a_process_that_starts_again_and_again_is_counted_once_however_often_all_is_delivered(here: FakeCloud) -> None:
+    starts = [routed(raw(0, rows=BY_ROW[:1]) | {"epoch": f"start-{n}"}) for n in range(40)]
+    for _ in range(2):
+        score_drift_on_telemetry(starts)
+    assert state(here).pending_rows == 40
+
+
 def test_a_missing_value_is_null(here: FakeCloud) -> None:
     columns = {**COLUMNS, "temp": [None] * ROWS, "carrier": [None] * ROWS}
     by_row = [{**row, "temp": None, "carrier": None} for row in BY_ROW]

@@ -119,7 +119,7 @@ def test_a_backlog_that_comes_after_live_messages_is_not_given_up() -> None:
     assert epoch.new(np.arange(5_000)).all()
 
 
-def test_the_newest_sixteen_epochs_are_remembered() -> None:
+def test_a_days_epochs_of_a_process_that_crashes_at_once_are_remembered() -> None:
     ledger = Ledger()
     for number in range(MOST_EPOCHS + 3):
         ledger = ledger.plus(plus(Epoch(f"e{number}"), [0]))
