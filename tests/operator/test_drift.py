@@ -7,6 +7,7 @@ import os
 import threading
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -18,9 +19,14 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner, Result
 
+from functions.drift.policy import DriftSettings
 from functions.errors import Refused
 from functions.operator.cli import app
-from functions.operator.drift import columns, windows
+from functions.operator.drift import columns, picture, windows
+from functions.operator.drift.columns import Wish
+from functions.operator.drift.compare import compare
+from functions.operator.drift.source import open_source
+from sketch.features import NumberFeature
 
 SECONDS = np.datetime64("2026-03-01T00:00:00", "s")
 
@@ -224,6 +230,34 @@ def test_repeated_and_empty_names_ragged_lines_and_no_header_are_read_and_told(t
     assert "c.csv has no header: its columns are called column 1 to column 2" in bare["notes"]
 
 
+ABOVE: dict[str, tuple[str, str, int]] = {
+    "empty lines": ("\n\n", "x,y\n", 0),
+    "comments": ("# by a tool\n# of ours, lately\n", "x,y\n", 2),
+    "a title": ("Readings of 2026\n\n", "x,y\n", 2),
+    "comments like rows": ("# by a tool, lately\n# of, ours\n", "x,y\n", 2),
+    "a header that looks like a comment": ("", "#x,y\n", 0),
+}
+
+
+@pytest.mark.parametrize("name", ABOVE)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_table_may_begin_below_other_lines(tmp_path: Path, name: str, end: str) -> None:
+    above, header, told_of = ABOVE[name]
+    path = tmp_path / "a.csv"
+    path.write_bytes((above + header + "1.5,a\n2.5,b\n" * 60).replace("\n", end).encode())
+    found = told(path, path)
+    assert ({one["name"].strip("#") for one in found["features"]}, found["current"]["rows"]) == ({"x", "y"}, 120)
+    lines = f"what is above the table in a.csv is left out: {told_of} lines"
+    assert found["notes"] == ([lines] if told_of else [])
+
+
+def test_a_delimiter_at_the_end_of_every_row_makes_no_column(tmp_path: Path) -> None:
+    path = text(tmp_path / "a.csv", "x,y\n" + "1.5,a,\n2.5,b,\n" * 60)
+    found = told(path, path)
+    assert ({one["name"] for one in found["features"]}, found["current"]["rows"]) == ({"x", "y"}, 120)
+    assert found["notes"] == []
+
+
 def test_truth_is_truth_however_a_file_spells_it(tmp_path: Path) -> None:
     truth = np.random.default_rng(1).random(400) < 0.6
     spelled = {
@@ -287,7 +321,7 @@ BROKEN: dict[str, bytes] = {
     "noise.bin": bytes(range(256)) * 20,
     "cut.csv.gz": gzip.compress(b"temp\n" + b"1\n" * 5_000)[:-20],
     "sheet.xlsx": b"PK\x03\x04" + b"\0" * 100,
-    "comment.csv": b"# by a tool\ntemp,line\n" + b"1,A\n" * 100,
+    "wider.csv": b"temp,line\n" + b"1,A,3\n" * 100,
     "rows.jsonl": b'{"temp": 1}\n' * 100,
     "page.csv": b"<html>not found</html>",
     "late.csv": b"temp\n" + b"1\n" * 200_000 + b"\xff\xfe\n",
@@ -338,6 +372,24 @@ def test_scores_are_watched_when_their_column_is_named(usual: Path, tmp_path: Pa
     found = told(reference, now, "--score", "p")
     assert (found["feature"], found["features"][0]["name"]) == ("score", "score")
     assert usual.exists()
+
+
+@pytest.mark.parametrize("score", ["", "p"])
+def test_a_column_called_score_is_drawn_as_itself(tmp_path: Path, score: str) -> None:
+    rng = np.random.default_rng(1)
+    content = {"score": rng.normal(70, 3, 400), "p": rng.beta(2, 5, 400)}
+    path = parquet(tmp_path / "a.parquet", content)
+    source = open_source(path, path)
+    found = compare(
+        source,
+        source,
+        Wish(score=score),
+        settings=DriftSettings(scores=bool(score)),
+        progress=lambda _: nullcontext(lambda _: None),
+    )
+    drawn = [feature for feature, _ in picture.farthest(found) if feature.name == "score"]
+    lows = sorted(feature.low for feature in drawn if isinstance(feature, NumberFeature))
+    assert [low > 50 for low in lows] == ([False, True] if score else [True])
 
 
 @pytest.mark.parametrize("names", [300, 900])

@@ -34,11 +34,17 @@ def draw(found: Comparison, path: Path, *, title: str) -> None:
     grid = figure.add_gridspec(3, 3, height_ratios=(1.1, 1, 1))
     _evidence(figure.add_subplot(grid[0, :]), found)
     _ranking(figure.add_subplot(grid[1:3, 0]), found.features[:_BARS])
-    blocks = {feature.name: (feature, cells) for feature, cells in found.profile.watched}
-    for place, one in enumerate(found.features[:_SHOWN]):
-        feature, cells = blocks[one.name]
-        _before_after(figure.add_subplot(grid[1 + place // 2, 1 + place % 2]), feature, found.counts[cells])
+    for place, (feature, now) in enumerate(farthest(found)):
+        _before_after(figure.add_subplot(grid[1 + place // 2, 1 + place % 2]), feature, now)
     figure.savefig(path, dpi=110)
+
+
+def farthest(found: Comparison) -> Sequence[tuple[Feature, NDArray[np.int64]]]:
+    """The few features that are drawn before and after, each with its rows per cell in the current file."""
+    profile = found.profile
+    blocks = {(feature.name, feature is profile.scores): (feature, cells) for feature, cells in profile.watched}
+    shown = [blocks[one.name, one.is_score] for one in found.features[:_SHOWN]]
+    return [(feature, found.counts[cells]) for feature, cells in shown]
 
 
 def draw_profile(profile: Profile, path: Path) -> None:

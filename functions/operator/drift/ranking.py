@@ -28,6 +28,7 @@ class Distances:
         missing: Share of missing values, before and now.
         unseen: Share of values outside the grid, or of names that were not kept, before and now.
         autocorrelation: Of neighbouring rows of the reference.
+        is_score: Whether these are a model's answers; a column may be called "score" too.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Distances:
     missing: tuple[float, float]
     unseen: tuple[float, float]
     autocorrelation: float
+    is_score: bool
 
 
 def ranked(profile: Profile, counts: NDArray[np.int64], *, scores: bool) -> Sequence[Distances]:
@@ -53,14 +55,14 @@ def ranked(profile: Profile, counts: NDArray[np.int64], *, scores: bool) -> Sequ
         scores: Whether there are scores.
     """
     found = [
-        _distances(feature, counts[cells])
+        _distances(feature, counts[cells], is_score=feature is profile.scores)
         for feature, cells in profile.watched
         if scores or feature is not profile.scores
     ]
     return sorted(found, key=lambda one: one.by_chance - one.jensen_shannon)
 
 
-def _distances(feature: Feature, now: NDArray[np.int64]) -> Distances:
+def _distances(feature: Feature, now: NDArray[np.int64], *, is_score: bool) -> Distances:
     before = np.array(feature.counts, np.int64)
     rows, rows_now = int(before.sum()), int(now.sum())
     coarse = [np.add.reduceat(counts, feature.stretches) for counts in (before, now)]
@@ -90,6 +92,7 @@ def _distances(feature: Feature, now: NDArray[np.int64]) -> Distances:
         missing=(before[-1] / rows, now[-1] / rows_now),
         unseen=(before[outside].sum() / rows, now[outside].sum() / rows_now),
         autocorrelation=feature.autocorrelation,
+        is_score=is_score,
     )
 
 

@@ -176,7 +176,9 @@ class CsvSource:
         names: Its columns.
         delimiter: Between two values.
         encoding: Of the text.
-        header: Lines before the first row.
+        above: Lines above the table.
+        header: Lines of it before the first row.
+        spare: Empty values behind the last column of every row.
     """
 
     path: Path
@@ -184,7 +186,9 @@ class CsvSource:
     names: Sequence[str]
     delimiter: str
     encoding: str
+    above: int
     header: int
+    spare: int
     notes: list[str] = field(default_factory=list)
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, float]]:
@@ -211,7 +215,8 @@ class CsvSource:
 
     def _reader(self, file: IO[bytes], skip: object) -> pa_csv.CSVStreamingReader:
         read = pa_csv.ReadOptions(
-            column_names=self.names,
+            column_names=[*self.names, *[""] * self.spare],
+            skip_rows=self.above,
             skip_rows_after_names=self.header,
             encoding=self.encoding,
             block_size=_BLOCK_BYTES,
@@ -220,7 +225,10 @@ class CsvSource:
             delimiter=self.delimiter, newlines_in_values=True, invalid_row_handler=skip, ignore_empty_lines=True
         )
         convert = pa_csv.ConvertOptions(
-            column_types=dict.fromkeys(self.names, pa.string()), null_values=MISSING, strings_can_be_null=True
+            column_types=dict.fromkeys(self.names, pa.string()),
+            include_columns=self.names,
+            null_values=MISSING,
+            strings_can_be_null=True,
         )
         return pa_csv.open_csv(file, read_options=read, parse_options=parse, convert_options=convert)
 
@@ -231,11 +239,63 @@ def _csv(path: Path, content: Path, head: bytes) -> CsvSource:
     if not any(line.strip() for line in lines):
         raise _refused(path, "it is empty")
     delimiter = max(_DELIMITERS, key=lambda candidate: _regular(lines, candidate))
-    first = next(csv.reader(lines, delimiter=delimiter))
+    before, rows = _table(lines, delimiter)
+    first, spare = rows[0], _spare(path, rows)
     header = not all(_is_number(value) for value in first)
     names = _once(first if header else [""] * len(first))
     notes = [] if header else [f"{path.name} has no header: its columns are called {names[0]} to {names[-1]}"]
-    return CsvSource(path, content, names, delimiter, encoding, int(header), notes)
+    if any(line.strip() for line in lines[:before]):
+        notes.append(f"what is above the table in {path.name} is left out: {before} lines")
+    return CsvSource(path, content, names, delimiter, encoding, before, int(header), spare, notes)
+
+
+def _table(lines: list[str], delimiter: str) -> tuple[int, list[list[str]]]:
+    """Where the table begins, below empty lines, titles and comments: how many lines are above, and its rows."""
+    reader, rows = csv.reader(lines, delimiter=delimiter), list[tuple[int, list[str]]]()
+    above = 0
+    for row in reader:
+        if any(value.strip() for value in row):
+            rows.append((above, row))
+        above = reader.line_num
+    width = _usual([row for _, row in rows])
+    numbers = next((place for place, (_, row) in enumerate(rows) if any(map(_is_number, row))), 0)
+    lines_above, first = next(
+        (
+            (above, place)
+            for place, (above, row) in enumerate(rows)
+            if not _is_above(row, width, names_follow=place < numbers - 1)
+        ),
+        (rows[0][0], 0),
+    )
+    return lines_above, [row for _, row in rows[first:]]
+
+
+def _is_above(row: list[str], width: int, *, names_follow: bool) -> bool:
+    """Whether a row is a comment or a title; a row such as "#x,y" is the header, unless another one follows."""
+    if row[0].startswith("#"):
+        return len(row) != width or names_follow
+    return len(row) == 1 != width
+
+
+def _usual(rows: list[list[str]]) -> int:
+    """How many values most rows have."""
+    return Counter(map(len, rows)).most_common(1)[0][0]
+
+
+def _spare(path: Path, rows: list[list[str]]) -> int:
+    """How many empty values each row has beyond the header's: a trailing delimiter is one.
+
+    Raises:
+        Refused: Most rows have more or fewer values than the header, and these are not empty.
+    """
+    width = len(rows[0])
+    usual = _usual(rows)
+    if usual == width:
+        return 0
+    if usual == width + 1 and not any(row[-1].strip() for row in rows if len(row) == usual):
+        return 1
+    why = f"its header has {width} values, most of its rows have {usual}"
+    raise Refused(f"{path} cannot be read as a table", why=why, fix="give every column a name, and no rows above them")
 
 
 def _encoding(head: bytes) -> str:
@@ -249,11 +309,12 @@ def _encoding(head: bytes) -> str:
 
 
 def _regular(lines: list[str], delimiter: str) -> tuple[float, int]:
-    """How well a delimiter parts lines into rows: share of lines with as many values as the first, and how many."""
-    lengths = [len(row) for row in csv.reader(lines[:-1] or lines, delimiter=delimiter) if row]
-    if not lengths or lengths[0] < 2:  # noqa: PLR2004 - one value is no row
+    """How well a delimiter parts lines into rows: share of lines with as many values as most, and how many."""
+    rows = [row for row in csv.reader(lines[:-1] or lines, delimiter=delimiter) if row]
+    usual = _usual(rows) if rows else 0
+    if usual < 2:  # noqa: PLR2004 - one value is no row
         return 0.0, 0
-    return sum(length == lengths[0] for length in lengths) / len(lengths), lengths[0]
+    return sum(len(row) == usual for row in rows) / len(rows), usual
 
 
 def _is_number(text: str) -> bool:
