@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sketch.features import TIMES, Coded, Column, names_of, numbers
+from sketch.features import TIMES, Coded, Column, may_be_kept, names_of, numbers
 
 MOST_CONTEXTS = 256
 _LARGEST_WHOLE = 2.0**53
@@ -27,7 +27,8 @@ class Contexts:
 
     Attributes:
         columns: Names of the columns whose values make a context, at least one.
-        keys: The kept combinations, most frequent first, at most 256; in each column, all whole numbers or all text.
+        keys: The kept combinations, most frequent first, at most 256; in each column, all whole numbers or all text of
+            at most 128 characters.
         counts: Reference rows per context, then those in `other`, length `len(keys) + 1`.
         coarse: Reference rows per context and stretch: a line per key, in it the stretches of every feature, pair and
             the scores in a row (see `NumberFeature.stretches`).
@@ -95,9 +96,13 @@ def choose_contexts(names: Sequence[str], columns: Mapping[str, Column]) -> Cont
         ValueError: A column is absent, or holds numbers that are not whole.
     """
     values = [_values(name, columns) for name in names]
-    seen = Counter(key for key in zip(*values, strict=True) if None not in key)
+    seen = Counter(key for key in zip(*values, strict=True) if all(map(_tells, key)))
     kept = sorted(seen, key=lambda key: (-seen[key], tuple(map(str, key))))[:MOST_CONTEXTS]
     return Contexts(tuple(names), tuple(kept), (0,) * (len(kept) + 1), ())
+
+
+def _tells(value: int | str | None) -> bool:
+    return value is not None and (isinstance(value, int) or may_be_kept(value))
 
 
 def _values(name: str, columns: Mapping[str, Column]) -> Sequence[int | str | None]:

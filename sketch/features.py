@@ -19,6 +19,7 @@ type Column = NDArray[Any] | Sequence[object]
 
 CELLS = 256
 MOST_CATEGORIES = 128
+LONGEST_NAME = 128  # characters; what is longer is a text rather than a name, and a profile travels with its names
 TOLD_APART = 32  # The most frequent categories; the rarer ones are watched together.
 _FEW = 5  # Rows: from so many on, hardly any name as frequent has none, and is not known.
 EDGES = 15
@@ -122,7 +123,8 @@ class CategoryFeature:
 
     Attributes:
         name: Column name.
-        categories: The kept names, most frequent first, at most 128. Rarer ones count as unseen, in the reference too.
+        categories: The kept names, most frequent first, at most 128. Rarer ones, and those of more than 128 characters,
+            count as unseen, in the reference too.
         counts: Reference rows per cell, length `len(categories) + 2`: the categories, unseen, missing.
         autocorrelation: Of two rows that follow each other, 0..0.99; see `sketch.order`.
     """
@@ -248,6 +250,11 @@ def names_of(values: Column) -> list[str | None]:
     plain: Sequence[object] = values.tolist() if isinstance(values, np.ndarray) else values
     # Only NaN differs from itself.
     return [None if value is None or value != value else str(value) for value in plain]  # noqa: PLR0124
+
+
+def may_be_kept(name: str) -> bool:
+    """Whether a profile may hold a name: of at most 128 characters, all of which UTF-8 can say."""
+    return len(name) <= LONGEST_NAME and name == name.encode(errors="ignore").decode()
 
 
 def count_numbers(name: str, values: Column) -> NumberFeature:
@@ -393,7 +400,7 @@ def _owed(counts: NDArray[np.int64], border: int, *, near: float) -> int:
 
 
 def _ranked(column: list[str | None]) -> tuple[list[tuple[int, str]], int]:
-    """Names with their rows as negative numbers, the most frequent first; and how many are missing."""
+    """Names that may be kept, with their rows as negative numbers, the most frequent first; how many are missing."""
     seen = Counter(column)
     missing = seen.pop(None, 0)
-    return sorted((-count, str(name)) for name, count in seen.items()), missing
+    return sorted((-count, name) for name, count in seen.items() if name is not None and may_be_kept(name)), missing

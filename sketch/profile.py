@@ -10,7 +10,7 @@ from sketch.blocks import Blocks
 from sketch.building import Draft, Kind, Pair, Tally, draft
 from sketch.calibration import Calibration
 from sketch.features import CategoryFeature, Column, Feature, NumberFeature, PairFeature
-from sketch.reading import VERSION, read_blocks
+from sketch.reading import LONGEST_JSON, VERSION, read_blocks
 
 __all__ = ["Draft", "Kind", "Pair", "Profile", "Tally"]
 
@@ -71,7 +71,20 @@ class Profile(Blocks):
         return _profile(replace(self, calibration=calibration))
 
     def to_json(self) -> str:
-        """The canonical text: equal profiles have equal texts, and `hash` is computed from it."""
+        """The canonical text: equal profiles have equal texts, and `hash` is computed from it.
+
+        Raises:
+            ValueError: It would be longer than any reader takes.
+        """
+        text = self._text()
+        if len(text) > LONGEST_JSON:
+            raise ValueError(
+                f"the profile would have {len(text):,} characters, and no reader takes more than {LONGEST_JSON:,}: "
+                "watch fewer features, or fewer contexts"
+            )
+        return text
+
+    def _text(self) -> str:
         content = {
             "version": VERSION,
             "rows": self.rows,
@@ -95,7 +108,7 @@ class Profile(Blocks):
     @cached_property
     def hash(self) -> str:
         """16 hexadecimal characters that name this profile: the start of the SHA-256 of its canonical text."""
-        return sha256(self.to_json().encode()).hexdigest()[:16]
+        return sha256(self._text().encode()).hexdigest()[:16]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Profile) and self.hash == other.hash

@@ -40,7 +40,7 @@ def make_profile(data: Path, candidate: Path, model: Path) -> None:
     (model / JUDGED).mkdir(parents=True, exist_ok=True)
     for name in (*TRAINED, *(f"{JUDGED}/{name}" for name in TRAINED)):
         shutil.copyfile(candidate / name, model / name)
-    (model / "profile.json").write_text(profile.to_json())
+    (model / "profile.json").write_text(_text(profile))
     (model / "samples.json").write_text(json.dumps(_samples(rows, scores), allow_nan=False))
     print(f"profile {profile.hash} of {len(rows)} rows and {len(schema.features)} features")
 
@@ -58,6 +58,13 @@ def _profile(rows: Rows, scores: NDArray[np.float64], schema: Schema) -> Profile
         )
     except ValueError as problem:
         raise SystemExit(f"no profile can be made of the rows: {problem}") from problem
+
+
+def _text(profile: Profile) -> str:
+    try:
+        return profile.to_json()
+    except ValueError as problem:
+        raise SystemExit(f"no device could read the profile: {problem}") from problem
 
 
 def _calibration(data: Path, candidate: Path, schema: Schema, profile: Profile) -> Calibration | None:

@@ -37,6 +37,7 @@ def show(
     text = _text(name)
     try:
         profile = Profile.from_json(text)
+        canonical = profile.to_json()
     except ValueError as problem:
         fix = "give the profile.json of a model folder, or train the model again"
         raise Refused(f"{name} is no profile", why=str(problem), fix=fix) from problem
@@ -45,9 +46,11 @@ def show(
 
         tell_profile(profile, plot)
     if as_json:
-        typer.echo(json.dumps({"hash": profile.hash, **json.loads(profile.to_json())}))
+        typer.echo(json.dumps({"hash": profile.hash, **json.loads(canonical)}))
     else:
-        _print(profile, Console(highlight=False, markup=False, emoji=False))
+        console = Console(highlight=False, markup=False, emoji=False)
+        _print(profile, console)
+        console.print(f"{len(zlib.compress(canonical.encode())):,} bytes compressed", soft_wrap=True)
 
 
 def _text(name: str) -> str:
@@ -74,7 +77,6 @@ def _print(profile: "Profile", console: Console) -> None:
     if contexts:
         told = f"{len(contexts.keys)} contexts by {contexts.name}; {contexts.counts[-1]:,} rows in no kept one"
         console.print(told, soft_wrap=True)
-    console.print(f"{len(zlib.compress(profile.to_json().encode())):,} bytes compressed", soft_wrap=True)
 
 
 def _outside(feature: "Feature") -> int:

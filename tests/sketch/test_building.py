@@ -183,6 +183,19 @@ def test_a_profile_of_25_features_and_24_contexts_fits_in_64_kilobytes() -> None
     assert len(zlib.compress(profile.to_json().encode())) < 64 * 1024
 
 
+@pytest.mark.parametrize(("numeric", "categories", "letters"), [(20, 5, 64), (0, 25, 20)])
+def test_names_may_be_as_long_and_as_many_as_docs_drift_md_says(numeric: int, categories: int, letters: int) -> None:
+    rng, rows = np.random.default_rng(3), 20_000
+    columns: dict[str, Column] = {f"n{i}": rng.normal(size=rows) for i in range(numeric)}
+    for place in range(categories):
+        names = ["".join(map(chr, rng.integers(97, 123, letters))) for _ in range(128)]
+        columns[f"c{place}"] = Coded(rng.integers(0, 128, rows), names)
+    columns["hour"] = rng.integers(0, 24, rows)
+    kinds: dict[str, Kind] = {name: "number" if name[0] == "n" else "category" for name in columns if name != "hour"}
+    profile = Profile.build(columns, kinds=kinds, scores=rng.random(rows), contexts=["hour"])
+    assert len(zlib.compress(profile.to_json().encode())) < 64 * 1024
+
+
 @pytest.mark.parametrize(
     ("pairs", "contexts", "reason"),
     [

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sketch.features import CategoryFeature, NumberFeature
+from sketch.features import CategoryFeature, Column, NumberFeature
 from sketch.profile import Profile
+from sketch.sketch import Sketch
 
 ANY_COLUMN = arrays(np.float64, st.integers(1, 40), elements=st.floats(allow_nan=True, allow_infinity=True, width=64))
 
@@ -98,6 +99,39 @@ def test_more_than_128_categories_keep_the_most_frequent_and_call_the_rest_unsee
     assert feature.counts[0] == 10
     assert len(feature.categories) == 128
     assert feature.counts[-2:] == (199, 0)  # who came once would be unknown without that row
+
+
+def test_a_name_of_more_than_128_characters_is_unseen_in_the_reference_and_ever_after() -> None:
+    longest = "x" * 128
+    columns: dict[str, Column] = {
+        "x": [longest] * 50 + ["y" * 129] * 100 + ["\ud800"] * 5 + [None],
+        "site": ["jfk"] * 50 + ["z" * 129] * 106,
+    }
+    profile = Profile.build(columns, kinds={"x": "category"}, scores=np.zeros(156), contexts=["site"])
+    (feature,), contexts = profile.features, profile.contexts
+    assert isinstance(feature, CategoryFeature)
+    assert contexts is not None
+    assert (feature.categories, feature.counts) == ((longest,), (50, 105, 1))
+    assert (contexts.keys, contexts.counts) == ((("jfk",),), (50, 106))
+    assert Profile.from_json(profile.to_json()) == profile
+    sketch = Sketch(profile)
+    sketch.add(columns, np.zeros(156))
+    assert (sketch.counts == profile.counts).all()
+
+
+def test_25_features_of_128_names_of_the_greatest_length_can_be_read_back_in_any_common_script() -> None:
+    names = [chr(0x4E00 + name) * 128 for name in range(128)]
+    columns = {f"c{place}": names * 2 for place in range(25)}
+    profile = Profile.build(columns, kinds=dict.fromkeys(columns, "category"), scores=np.zeros(256))
+    assert Profile.from_json(profile.to_json()) == profile
+
+
+def test_a_profile_that_no_reader_would_take_is_not_written() -> None:
+    names = [chr(0x1F300 + name) * 128 for name in range(128)]
+    columns = {f"c{place}": names * 2 for place in range(25)}
+    profile = Profile.build(columns, kinds=dict.fromkeys(columns, "category"), scores=np.zeros(256))
+    with pytest.raises(ValueError, match=r"4,9\d+,\d+ characters, .* 4,194,304: watch fewer features"):
+        profile.to_json()
 
 
 def test_a_profile_of_25_features_fits_in_64_kilobytes() -> None:
