@@ -9,16 +9,50 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from functions.errors import LoopError, Refused
 from functions.quantities import ManyHours, Size, Span
 
 LARGEST_FILE = 256 * 2**20  # bytes; the most that Blob Storage copies in one request
+LONGEST_WINDOW = 366  # days; what happened longer ago is not believed: functions/telemetry.py
+LONGEST_WAIT = 31  # days; drift that is judged or told later helps nobody
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
 Output = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,60}$")]
+
+
+class _Misfit(ValueError):
+    """A part of the file does not fit another one.
+
+    Args:
+        place: What to change, below the table that noticed, such as "drift.features".
+        why: For a person.
+    """
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(why)
+        self.place = tuple(place.split("."))
+
+
+def _each_once(names: list[str]) -> list[str]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"names a column twice: {', '.join(twice)}")
+    return names
+
+
+def _at_most(days: int) -> AfterValidator:
+    def check(length: timedelta) -> timedelta:
+        if length > timedelta(days=days):
+            raise ValueError(f"is longer than {days} days")
+        return length
+
+    return AfterValidator(check)
+
+
+Names = Annotated[list[str], AfterValidator(_each_once)]
 
 
 class Section(BaseModel):
@@ -115,9 +149,10 @@ class Retrain(Section):
     @model_validator(mode="after")
     def _limits_can_be_met(self) -> "Retrain":
         if (self.euros_per_month is None) != (self.euros_per_hour is None):
-            raise ValueError("euros_per_month needs euros_per_hour, and the other way round")
+            place = "euros_per_month" if self.euros_per_month else "euros_per_hour"
+            raise _Misfit(place, "euros_per_month needs euros_per_hour, and the other way round")
         if self.at_least_files > self.at_most_files:
-            raise ValueError(f"at_least_files is more than at_most_files, {self.at_most_files}")
+            raise _Misfit("at_least_files", f"at_least_files is more than at_most_files, {self.at_most_files}")
         return self
 
 
@@ -216,18 +251,20 @@ class Module(Section):
 class Drift(Section):
     """[drift]: what to watch, and how seldom to cry wolf."""
 
-    features: list[str]
+    features: Names
     pairs: Annotated[list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(max_length=32)] = []
-    contexts: Annotated[list[str], Field(max_length=4)] = []
-    window_rows: Annotated[int, Field(ge=30)] = 200
-    window_at_most: Annotated[Span, Field(gt=timedelta(0))] = timedelta(hours=1)
-    lateness: Span = timedelta(minutes=10)
+    contexts: Annotated[Names, Field(max_length=4)] = []
+    window_rows: Annotated[int, Field(ge=30, le=10_000_000)] = 200
+    window_at_most: Annotated[Span, Field(gt=timedelta(0)), _at_most(LONGEST_WINDOW)] = timedelta(hours=1)
+    lateness: Annotated[Span, _at_most(LONGEST_WAIT)] = timedelta(minutes=10)
     false_alarm_every: Annotated[int, Field(ge=100, le=10**12, description="windows")] = 100_000
     tolerance: Annotated[float, Field(ge=0, lt=1, description="change of a share that is nobody's concern")] = 0.0
     scores: bool = True
-    calm_windows: Annotated[int, Field(ge=1, description="without an alarm, and a drift is over")] = 24
-    harm: Annotated[float, Field(gt=0, description="so much more loss than promised, as a share of it")] = 0.1
-    tell_after: Annotated[Span, Field(description="how long a drift waits for further devices")] = timedelta(minutes=5)
+    calm_windows: Annotated[int, Field(ge=1, le=10_000, description="without an alarm, and a drift is over")] = 24
+    harm: Annotated[float, Field(gt=0, le=100, description="so much more loss than promised, as a share of it")] = 0.1
+    tell_after: Annotated[
+        Span, _at_most(LONGEST_WAIT), Field(description="how long a drift waits for further devices")
+    ] = timedelta(minutes=5)
 
 
 class Loop(Section):
@@ -245,45 +282,44 @@ class Loop(Section):
     def _modules_fit(self) -> "Loop":
         names = [one.name for one in self.module]
         if len(set(names)) < len(names):
-            raise ValueError(f"two [[module]] have the same name: {names}")
+            raise _Misfit("module", f"two [[module]] have the same name: {names}")
         fed = {place.partition("/")[0] for one in self.module for place in one.feeds.values()}
         if unknown := sorted(fed - {*names, self.rollout.module}):
-            raise ValueError(f"a [[module]] feeds modules that are not there: {unknown}")
+            raise _Misfit("module", f"a [[module]] feeds modules that are not there: {unknown}")
         return self
 
     @model_validator(mode="after")
     def _watched_features_exist(self) -> "Loop":
         unknown = [name for name in self.drift.features if name not in self.data.features]
         if unknown:
-            raise ValueError(f"drift.features names columns that data.columns does not have: {unknown}")
+            raise _Misfit("drift.features", f"names columns that data.columns does not have: {unknown}")
         return self
 
     @model_validator(mode="after")
     def _pairs_are_of_numbers(self) -> "Loop":
         for left, right in self.drift.pairs:
             if left == right or not self.data.features.get(left) == self.data.features.get(right) == "number":
-                raise ValueError(f"drift.pairs needs two different features that are numbers; got {left} and {right}")
+                raise _Misfit("drift.pairs", f"needs two different features that are numbers; got {left} and {right}")
         if len({frozenset(pair) for pair in self.drift.pairs}) < len(self.drift.pairs):
-            raise ValueError("drift.pairs names a pair twice")
+            raise _Misfit("drift.pairs", "names a pair twice")
         return self
 
     @model_validator(mode="after")
     def _contexts_can_be_told(self) -> "Loop":
-        if len(set(self.drift.contexts)) < len(self.drift.contexts):
-            raise ValueError("drift.contexts names a column twice")
         for name in self.drift.contexts:
             column = self.data.columns.get(name)
             if name != "site" and (column is None or column.type == "label"):
-                raise ValueError(f"drift.contexts names {name!r}, which is neither a feature nor the site")
+                raise _Misfit("drift.contexts", f"{name!r} is neither a feature nor the site: no device could tell it")
             if column and column.type == "number" and not column.whole:
-                raise ValueError(f"drift.contexts names {name!r}, which is not declared whole: a context is a count")
+                raise _Misfit("drift.contexts", f"{name!r} is not declared whole: a context is a count")
         return self
 
     @model_validator(mode="after")
     def _sites_can_share(self) -> "Loop":
         share, sites = self.retrain.at_most_share_of_one_site, len(self.loop.sites)
         if share * sites < 1:
-            raise ValueError(f"retrain.at_most_share_of_one_site is {share}, and {sites} sites at that make no whole")
+            why = f"{sites} sites with a share of at most {share} each make no whole"
+            raise _Misfit("retrain.at_most_share_of_one_site", why)
         return self
 
     @property
@@ -336,9 +372,10 @@ def read(path: Path) -> Loop:
         raise Refused(f"{path.name} is not TOML", why=str(problem), fix="mend the line named above") from problem
     except ValidationError as problem:
         first = problem.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])
+        misfit = first.get("ctx", {}).get("error")
+        place = (*first["loc"], *(misfit.place if isinstance(misfit, _Misfit) else ()))
         raise Refused(
-            f"{path.name}, line {_line(text, first['loc'])}: {place or 'the file'} is not usable",
+            f"{path.name}, line {_line(text, place)}: {'.'.join(map(str, place)) or 'the file'} is not usable",
             why=first["msg"],
             fix="compare it with loops/flight-delays.toml and docs/loops.md",
         ) from problem
@@ -360,5 +397,5 @@ def _line(text: str, place: tuple[int | str, ...]) -> int:
         spelled = re.compile(rf"^\s*(\[+[\w.\s]*\b{re.escape(part)}\s*\]+|{re.escape(part)}\s*=)")
         found = [n for n, row in enumerate(lines, 1) if n > line and spelled.match(row)]
         nth = index if isinstance(index, int) else 0
-        line = found[nth] if nth < len(found) else line
+        line = found[min(nth, len(found) - 1)] if found else line
     return max(line, 1)

@@ -161,6 +161,9 @@ def _inflated(body: bytes, device: str) -> bytes:
         raise unusable("telemetry", device, why=f"it begins as if compressed: {problem}", code="TEL_JSON") from problem
     if len(plain) > INFLATED_LIMIT:
         raise unusable("telemetry", device, why=f"more than {INFLATED_LIMIT} bytes when inflated", code="TEL_SIZE")
+    if not unpacker.eof or unpacker.unused_data:
+        why = "something follows what was compressed" if unpacker.eof else "what was compressed is cut off"
+        raise unusable("telemetry", device, why=why, code="TEL_JSON")
     return plain
 
 

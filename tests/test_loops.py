@@ -36,7 +36,13 @@ def test_the_sample_loop_reads_as_it_is_written() -> None:
         ("jobs_per_day = 3", "jobs_a_day = 3", r"retrain\.jobs"),
         ("confidence = 0.95", "confidence = 95", r"gate\.confidence"),
         ('type = "label"', 'type = "number"', "one label"),
-        ('"visib"]', '"visibility"]', "visibility"),
+        ('"visib"]', '"visibility"]', r"drift\.features is not usable.*does not have: \['visibility'\]"),
+        ('"visib"]', '"visib", "temp"]', r"drift\.features is not usable.*twice: temp"),
+        ("window_rows = 2_000", "window_rows = 2000000000000000000000", r"drift\.window_rows.*10000000"),
+        ("scores = false", 'window_at_most = "5000000 days"', r"drift\.window_at_most.*longer than 3650 days"),
+        ("scores = false", 'window_at_most = "400 days"', r"drift\.window_at_most.*longer than 366 days"),
+        ('lateness = "0 s"', 'lateness = "40 days"', r"drift\.lateness.*longer than 31 days"),
+        ("calm_windows = 3", "calm_windows = 1_000_000", r"drift\.calm_windows.*10000"),
         ("scores = false", 'pairs = [["temp", "temp"]]', "two different features"),
         ("scores = false", 'pairs = [["temp", "carrier"]]', "two different features"),
         ("scores = false", 'pairs = [["temp", "dewp"], ["dewp", "temp"]]', "names a pair twice"),
@@ -64,6 +70,25 @@ def test_the_line_named_is_the_line_that_is_wrong(tmp_path: Path) -> None:
     path = changed(tmp_path, 'dwell = "0 s"', 'dwell = "soon"')
     line = path.read_text(encoding="utf-8").splitlines().index('dwell = "soon"') + 1
     with pytest.raises(Refused, match=rf"line {line}: rollout\.ring\.1\.dwell"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('features = ["', 'features = ["nowhere", "'),
+        ("scores = false", 'pairs = [["temp", "carrier"]]'),
+        ("scores = false", "pairs = [[1, 2]]"),
+        ("scores = false", 'contexts = ["late"]'),
+        ('quiet_for = "2 s"', 'at_most_share_of_one_site = 0.1\nquiet_for = "2 s"'),
+        ('quiet_for = "2 s"', 'euros_per_month = 5\nquiet_for = "2 s"'),
+    ],
+)
+def test_what_does_not_fit_another_part_of_the_file_is_named_with_its_line(tmp_path: Path, old: str, new: str) -> None:
+    path = changed(tmp_path, old, new)
+    wrong = new.partition("\n")[0]
+    line = next(n for n, text in enumerate(path.read_text("utf-8").splitlines(), 1) if text.startswith(wrong))
+    with pytest.raises(Refused, match=rf"line {line}: (drift|retrain)\.{wrong.split()[0]}\b.* is not usable"):
         read(path)
 
 

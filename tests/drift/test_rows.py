@@ -238,6 +238,9 @@ PACKED: dict[str, tuple[func.EventHubEvent, str]] = {
     ),
     "a bomb": (routed(gzip.compress(b" " * 2_000_000)), "TEL_SIZE"),
     "half of a gzip": (routed(gzip.compress(json.dumps(raw()).encode())[:-40]), "TEL_JSON"),
+    "a gzip without its checksum": (routed(gzip.compress(json.dumps(raw()).encode())[:-8]), "TEL_JSON"),
+    "two messages in one gzip": (routed(2 * gzip.compress(json.dumps(raw()).encode())), "TEL_JSON"),
+    "a zlib with something behind": (routed(zlib.compress(json.dumps(raw()).encode()) + b"\n"), "TEL_JSON"),
     "no gzip at all": (routed(b"\x1f\x8b but no gzip"), "TEL_JSON"),
     "depth in a row": (routed(b'{"kind":"rows","rows":' + b"[" * 100_000), "TEL_DEPTH"),
 }
