@@ -46,6 +46,17 @@ def test_outcomes_of_the_version_that_serves_and_of_the_one_before_it_are_kept_a
     assert (found["1"].rows, found["2"].rows) == (100, 100)
 
 
+def test_outcomes_come_with_raw_rows_or_without_any_row(here: FakeCloud) -> None:
+    rows = [{"temp": 50.0, "wind_speed": 50.0, "visib": None, "score": 0.5}] * 3
+    for sequence, some in enumerate((rows, [])):
+        raw = {"kind": "rows", "rows": some, "outcomes": [outcomes(rows=5 + sequence)]}
+        common = {name: told(sequence)[name] for name in ("v", "loop", "model", "version", "epoch", "sequence", "to")}
+        score_drift_on_telemetry([routed({**common, **raw})] * 2)
+    assert not quarantined(here)
+    assert [(one.rows, one.positives) for one in uses(here)["1"].judged] == [(11, 2)]
+    assert uses(here)["1"].rows == 3
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_whatever_comes_twice_or_out_of_order_each_outcome_is_counted_once(here: FakeCloud, seed: int) -> None:
     dice = random.Random(seed)  # noqa: S311 # a simulation
