@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from functions.drift.policy import DriftSettings
 from functions.errors import Refused
 from functions.operator.cli import app
-from functions.operator.drift import columns, picture, windows
+from functions.operator.drift import picture, samples, windows
 from functions.operator.drift.columns import Wish
 from functions.operator.drift.compare import compare
 from functions.operator.drift.source import open_source
@@ -122,7 +122,7 @@ def test_a_context_tells_a_warm_night_from_a_day(tmp_path: Path) -> None:
 def test_a_large_file_is_sampled_for_its_grids_and_counted_whole(
     usual: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(columns, "SAMPLE_ROWS", 700)
+    monkeypatch.setattr(samples, "SAMPLE_ROWS", 700)
     found = told(usual, parquet(tmp_path / "now.parquet", rows(2)))
     assert (found["verdict"], found["reference"]["rows"], found["current"]["rows"]) == ("steady", 4_000, 4_000)
 
@@ -249,6 +249,54 @@ def test_a_table_may_begin_below_other_lines(tmp_path: Path, name: str, end: str
     assert ({one["name"].strip("#") for one in found["features"]}, found["current"]["rows"]) == ({"x", "y"}, 120)
     lines = f"what is above the table in a.csv is left out: {told_of} lines"
     assert found["notes"] == ([lines] if told_of else [])
+
+
+def test_thousands_are_thousands_however_a_file_parts_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    whole, prices = rng.lognormal(6.5, 1.2, 800).astype(int), rng.lognormal(6, 1.2, 800)
+
+    def written(name: str, number: str) -> Path:
+        lines = [f'"{format(whole[place], number)}";"{prices[place]:{number}.2f}"' for place in rng.permutation(800)]
+        return text(tmp_path / name, "\n".join(["jobs;price", *lines]))
+
+    plain, parted = written("plain.csv", ""), written("parted.csv", ",")
+    assert told(plain, plain)["notes"] == []
+    for files in ((plain, parted), (parted, plain)):
+        found = told(*files)
+        assert (found["verdict"], [one["missing"] for one in found["features"]]) == ("steady", [[0, 0]] * 2)
+        (note,) = found["notes"]
+        assert note.startswith("in parted.csv commas in jobs are taken to part thousands, ")
+        assert note.endswith("; if that is wrong, write decimals with a point")
+
+
+def test_commas_that_say_nothing_are_what_the_other_file_has(tmp_path: Path) -> None:
+    clear = text(tmp_path / "clear.csv", "x\n" + '"1,5"\n"2,75"\n' * 60)
+    unclear = text(tmp_path / "unclear.csv", "x\n" + '"1,525"\n"2,775"\n' * 60)
+    found = told(clear, unclear)
+    assert found["features"][0]["wasserstein"] < 0.1
+    (note,) = found["notes"]
+    assert (
+        "commas in x are taken to part decimals, 1,525 to be 1.525; if that is wrong, write thousands without" in note
+    )
+
+
+def test_times_with_and_without_a_zone_are_compared_and_told(usual: Path, tmp_path: Path) -> None:
+    zoned = {**rows(2), "at": pa.array(rows(2)["at"]).cast(pa.timestamp("s", "America/New_York"))}
+    now = parquet(tmp_path / "now.parquet", zoned)
+    spelled = text(tmp_path / "now.csv", "temp,at\n" + "20.5,2026-03-01 00:00:00+01:00\n" * 60)
+    note = "times have a time zone in {}, and none in usual.parquet: those without are taken as UTC"
+    assert told(usual, now, "--context", "hour")["notes"] == [note.format("now.parquet")]
+    assert told(now, usual, "--window", "6 hours")["notes"] == [note.format("now.parquet")]
+    assert told(usual, spelled, "--context", "hour")["notes"] == [note.format("now.csv")]
+    assert told(now, spelled, "--context", "hour")["notes"] == []
+    assert told(usual, now)["notes"] == []
+
+
+def test_a_column_that_was_all_missing_and_is_no_more_has_drifted(tmp_path: Path) -> None:
+    for name, values in {"names": ["A", "B"] * 200, "numbers": np.arange(400.0) % 7, "ids": np.arange(400)}.items():
+        without = parquet(tmp_path / "without.parquet", {"x": pa.nulls(400, pa.string())})
+        found = told(without, parquet(tmp_path / f"{name}.parquet", {"x": values}))
+        assert (found["verdict"], found["features"][0]["missing"], found["notes"]) == ("drift", [1, 0], []), name
 
 
 def test_a_delimiter_at_the_end_of_every_row_makes_no_column(tmp_path: Path) -> None:

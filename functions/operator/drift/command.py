@@ -14,7 +14,9 @@ def drift(  # noqa: PLR0917  # typer makes options of them
     ] = "",
     context: Annotated[
         list[str] | None,
-        typer.Option(help="Compare like with like: a column, or hour, weekday or month of the time. Repeatable."),
+        typer.Option(
+            help="Compare like with like: a column, or hour, weekday or month of the time, in UTC. Repeatable."
+        ),
     ] = None,
     column: Annotated[list[str] | None, typer.Option(help="Compare only this column. Repeatable.")] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Leave this column out. Repeatable.")] = None,

@@ -16,9 +16,10 @@ from functions.drift.channels import channels_of
 from functions.drift.decide import explain
 from functions.drift.detector import Evidence, score
 from functions.drift.policy import DriftSettings
-from functions.operator.drift.columns import Batch, Columns, Progress, Wish, choose, empty, sampled
+from functions.operator.drift.columns import Batch, Columns, Wish, choose
 from functions.operator.drift.kinds import LeftOut
 from functions.operator.drift.ranking import Distances, ranked
+from functions.operator.drift.samples import Progress, empty, first_rows, sampled
 from functions.operator.drift.source import Source
 from functions.operator.drift.windows import Window, cut, length
 from sketch.features import CategoryFeature, Column, PairFeature
@@ -116,10 +117,12 @@ def compare(
     """
     wanted = length(wish.window)
     sample, is_whole = sampled(reference, progress)
-    columns = choose(reference, sample, current, wish)
+    columns = choose(reference, current, sample=sample, head=first_rows(current), wish=wish)
     profile = _profile(reference, sample, columns, progress=None if is_whole else progress)
     counts, rows, windows = np.zeros(len(profile.counts), np.int64), 0, list[Judged]()
-    for part, judged in _judged(cut(_read(current, columns, progress), profile, wanted), profile, settings):
+    for part, judged in _judged(
+        cut(_read(current, columns.of_current(), progress), profile, wanted), profile, settings
+    ):
         counts, rows, windows = counts + part.counts, rows + part.rows, [*windows, judged]
     if not rows:
         raise empty(current, why=f"its column {columns.time!r} holds no times" if columns.time else "")
@@ -132,7 +135,7 @@ def compare(
         left_out=columns.left_out,
         notes=[
             *dict.fromkeys([*reference.notes, *current.notes]),
-            *(one.note for one in columns.features if one.note),
+            *columns.notes,
             *_unlike(profile, counts, current=current, reference=reference, scores=settings.scores),
         ],
         threshold=settings.false_alarm_every,

@@ -8,13 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from functions.operator.drift.spelling import Mark, is_text, numbers_in, share_of_numbers
 from sketch.features import Coded
 from sketch.features import Column as Values
 
 type Kind = Literal["number", "category", "time"]
 
-_NUMBER = r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$|^\s*[+-]?(?i:inf|infinity|nan)\s*$"
-_COMMA = r"^\s*[+-]?\d+,\d+\s*$|^\s*[+-]?\d+\s*$"
 _CODE = r"^\s*0\d+\s*$"
 _FLAG = r"^\s*(?i:true|false)\s*$"
 _TIME = r"^\s*\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?)?\s*$"
@@ -57,16 +56,17 @@ class LeftOut:
     asked: Reading | None = None
 
 
-def infer(name: str, sample: pa.ChunkedArray) -> Reading | LeftOut:
+def infer(name: str, sample: pa.ChunkedArray, mark: Mark) -> Reading | LeftOut:
     """Find out what a column holds, by its type and a sample of its values.
 
     Args:
         name: Its name.
         sample: Some of its values, in their order.
+        mark: What parts decimals where numbers are texts.
     """
     held = sample.type.value_type if pa.types.is_dictionary(sample.type) else sample.type
-    if _is_text(held):
-        return _text(name, pc.cast(sample, pa.string()))
+    if is_text(held):
+        return _text(name, pc.cast(sample, pa.string()), mark)
     if pa.types.is_boolean(held):
         return Reading(name, "category", is_flag=True)
     if pa.types.is_timestamp(held) or pa.types.is_date(held):
@@ -88,14 +88,14 @@ def _counts_rows(sample: pa.ChunkedArray) -> bool:
     return len(values) == len(sample) >= _MANY and bool((values[1:] > values[:-1]).all())
 
 
-def _text(name: str, sample: pa.ChunkedArray) -> Reading | LeftOut:
+def _text(name: str, sample: pa.ChunkedArray, mark: Mark) -> Reading | LeftOut:
     known = sample.drop_null()
     if not len(known):
         return Reading(name, "number")
     if _share(known, _CODE) == 0:
-        share = max(_share(known, pattern) for pattern in (_NUMBER, _COMMA))
+        share = share_of_numbers(known, mark)
         if share >= _MOSTLY:
-            return _numbers(name, known, share)
+            return _numbers(name, known, share, mark)
     if _share(known, _TIME) >= _MOSTLY:
         return Reading(name, "time")
     if _share(known, _FLAG) == 1:
@@ -107,10 +107,10 @@ def _text(name: str, sample: pa.ChunkedArray) -> Reading | LeftOut:
     return Reading(name, "category")
 
 
-def _numbers(name: str, known: pa.ChunkedArray, share: float) -> Reading | LeftOut:
+def _numbers(name: str, known: pa.ChunkedArray, share: float, mark: Mark) -> Reading | LeftOut:
     note = "" if share == 1 else f"{100 * (1 - share):.2g} % of {name}'s values are no numbers, and count as missing"
     reading = Reading(name, "number", note)
-    whole = numbers_of(known.combine_chunks())
+    whole = numbers_of(known.combine_chunks(), mark)
     if share == 1 and len(whole) >= _MANY and (whole == np.floor(whole)).all() and (whole[1:] > whole[:-1]).all():
         return LeftOut(name, "it rises from row to row, like an id", reading)
     return reading
@@ -121,26 +121,28 @@ def _share(known: pa.ChunkedArray | pa.Array, pattern: str) -> float:
     return float(share or 0.0)
 
 
-def values_of(array: pa.Array, reading: Reading) -> Values:
+def values_of(array: pa.Array, reading: Reading, mark: Mark) -> Values:
     """A column's values as its reading says; what cannot be read so is missing.
+
+    Args:
+        array: The values.
+        reading: What they are.
+        mark: What parts decimals where numbers are texts.
 
     Returns:
         Numbers as float64 with NaN where missing; names coded or as a list, None where missing.
     """
     plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
     if reading.kind == "number":
-        return numbers_of(plain)
+        return numbers_of(plain, mark)
     return names_of(_flags(plain) if reading.is_flag else plain)
 
 
-def numbers_of(array: pa.Array) -> NDArray[np.float64]:
-    """Numbers, NaN where there is none, shape (rows,); text may have a decimal comma, if most of it has."""
+def numbers_of(array: pa.Array, mark: Mark) -> NDArray[np.float64]:
+    """Numbers, NaN where there is none, shape (rows,); of texts those whose decimals follow the mark."""
     held = array.type
-    if _is_text(held):
-        plain = pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
-        if _share(plain, _NUMBER) < _share(plain, _COMMA):
-            plain = pc.replace_substring(plain, ",", ".", max_replacements=1)
-        numbers = pc.cast(pc.if_else(pc.match_substring_regex(plain, _NUMBER), plain, None), pa.float64())
+    if is_text(held):
+        numbers = numbers_in(pc.cast(array, pa.string()), mark)
     elif pa.types.is_time(held) or pa.types.is_duration(held):
         wide = pc.cast(array, pa.duration("us") if pa.types.is_duration(held) else pa.time64("us"), safe=False)
         numbers = pc.divide(pc.cast(pc.cast(wide, pa.int64()), pa.float64(), safe=False), float(_MICROSECONDS))
@@ -153,7 +155,7 @@ def numbers_of(array: pa.Array) -> NDArray[np.float64]:
 
 def names_of(array: pa.Array) -> Coded | list[str | None]:
     """Names, None where there is none."""
-    if _is_text(array.type):
+    if is_text(array.type):
         coded = array.dictionary_encode()
         codes = pc.fill_null(coded.indices, -1).to_numpy(zero_copy_only=False)
         return Coded(codes.astype(np.intp), coded.dictionary.to_pylist())
@@ -167,7 +169,7 @@ def names_of(array: pa.Array) -> Coded | list[str | None]:
 
 def _flags(array: pa.Array) -> pa.Array:
     """Truth as the texts "true" and "false": of True, TRUE and 1; whatever else it is stays what it is."""
-    if not (_is_text(array.type) or pa.types.is_boolean(array.type) or _is_number(array.type)):
+    if not (is_text(array.type) or pa.types.is_boolean(array.type) or _is_number(array.type)):
         return array
     text = pc.utf8_lower(pc.utf8_trim_whitespace(pc.cast(array, pa.string())))
     for told, spelled in (("true", ["1", "1.0"]), ("false", ["0", "0.0"])):
@@ -178,7 +180,7 @@ def _flags(array: pa.Array) -> pa.Array:
 def times_of(array: pa.Array) -> NDArray[np.datetime64]:
     """Times in microseconds since 1970, UTC where the file says a zone; NaT where there is none, shape (rows,)."""
     plain = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-    if _is_text(plain.type):
+    if is_text(plain.type):
         text = pc.utf8_trim_whitespace(pc.cast(plain, pa.string()))
         text = pc.if_else(pc.match_substring_regex(text, _TIME), text, None)
         zoned = pc.match_substring_regex(text, _ZONE)
@@ -191,6 +193,15 @@ def times_of(array: pa.Array) -> NDArray[np.datetime64]:
         return np.full(len(plain), np.datetime64("NaT", "us"), "datetime64[us]")
     stamps = pc.cast(plain, pa.timestamp("us"), safe=False).to_numpy(zero_copy_only=False)
     return np.asarray(stamps, "datetime64[us]")
+
+
+def zones_of(values: pa.ChunkedArray) -> set[bool]:
+    """Whether times have a time zone: of those that there are, some, all or none."""
+    if is_text(values.type):
+        texts = pc.utf8_trim_whitespace(pc.cast(values.drop_null(), pa.string()))
+        times = texts.filter(pc.match_substring_regex(texts, _TIME))
+        return set(pc.unique(pc.match_substring_regex(times, _ZONE)).to_pylist())
+    return {getattr(values.type, "tz", None) is not None} if len(values.drop_null()) else set()
 
 
 def _stamps(text: pa.Array, zone: str | None) -> pa.Array:
@@ -207,7 +218,3 @@ def _stamp(text: str | None, zone: str | None) -> object:
         return pc.cast(pa.scalar(text, pa.string()), pa.timestamp("us", zone)).as_py()
     except pa.ArrowInvalid:
         return None
-
-
-def _is_text(held: pa.DataType) -> bool:
-    return any(is_one(held) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
