@@ -8,7 +8,15 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
-_SPANS = {"s": "seconds", "min": "minutes", "hour": "hours", "day": "days"}
+_SPANS = {
+    "s": "seconds",
+    "second": "seconds",
+    "min": "minutes",
+    "minute": "minutes",
+    "hour": "hours",
+    "day": "days",
+    "week": "weeks",
+}
 _SIZES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY = timedelta(days=1)
@@ -39,10 +47,10 @@ class Hours:
 
 
 def span(text: object) -> timedelta:
-    """Read "30 s", "10 min", "1 hour" or "2 days"; at most ten years."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|hour|day)s?", text) if isinstance(text, str) else None
+    """Read "30 s", "10 min", "1 hour", "2 days" or "1 week"; at most ten years."""
+    match = re.fullmatch(rf"(\d+(?:\.\d+)?) ?({'|'.join(_SPANS)})s?", text) if isinstance(text, str) else None
     if not match:
-        raise ValueError(f"{text!r} is not a span such as '30 s', '10 min', '1 hour' or '2 days'")
+        raise ValueError(f"{text!r} is not a span such as '30 s', '10 min', '1 hour', '2 days' or '1 week'")
     if float(match[1]) > _LONGEST / timedelta(**{_SPANS[match[2]]: 1}):
         raise ValueError(f"{text:.40} is longer than {_LONGEST.days} days, ten years")
     return timedelta(**{_SPANS[match[2]]: float(match[1])})

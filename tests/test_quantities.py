@@ -30,6 +30,11 @@ def test_spans_are_told_in_hours_or_seconds() -> None:
 
 def test_a_span_reads_as_written() -> None:
     assert (span("10 min"), span("1.5 hours")) == (timedelta(minutes=10), timedelta(minutes=90))
+    assert (span("1 minute"), span("30 seconds"), span("2 weeks")) == (
+        timedelta(minutes=1),
+        timedelta(seconds=30),
+        timedelta(days=14),
+    )
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_same_source_is_steady_and_a_warmer_one_has_drifted_in_temperature(usual: Path, tmp_path: Path) -> None:
     steady = told(usual, parquet(tmp_path / "now.parquet", rows(2)))
-    assert (steady["verdict"], steady["explanation"], steady["since"]) == ("steady", None, None)
+    assert (steady["verdict"], steady["explanation"]) == ("steady", None)
+    assert (steady["since"], steady["found_at"]) == (None, None)
     found = told(usual, parquet(tmp_path / "warm.parquet", rows(3, warmer=3.0)))
     assert found["feature"] in {"temp", "dewp", "dewp × temp", "temp × dewp"}  # noqa: RUF001 - a multiplication sign
     assert "→" in found["explanation"]
@@ -101,6 +102,33 @@ def test_windows_may_go_by_time_and_are_named_by_it(usual: Path, tmp_path: Path)
     assert [window["rows"] for window in found["windows"]] == [360] * 11 + [40]
     assert found["since"] >= "2026-03-02T06:00:00"
     assert "since 2026-03-02" in found["explanation"]
+
+
+@pytest.mark.parametrize(
+    ("window", "first", "second"),
+    [
+        ("1 week", "2026-03-01", "2026-03-08"),
+        ("2 days", "2026-03-01", "2026-03-03"),
+        ("6 hours", "2026-03-01T06:00:00", "2026-03-01T12:00:00"),
+        ("7 hours", "2026-03-01T10:00:00", "2026-03-01T17:00:00"),
+        ("45 minutes", "2026-03-01T10:30:00", "2026-03-01T11:15:00"),
+        ("month", "2026-03", "2026-04"),
+    ],
+)
+def test_windows_by_time_begin_with_the_file(tmp_path: Path, window: str, first: str, second: str) -> None:
+    content = rows(1, 2_000)
+    content["at"] = SECONDS + np.timedelta64(40, "m") * np.arange(15, 2_015)  # from 10:00 of a Sunday
+    content["at"][0] += np.timedelta64(30, "m")  # the first row is at 10:30, though the second is at 10:40
+    found = told(parquet(tmp_path / "a.parquet", content), tmp_path / "a.parquet", "--window", window)
+    assert [one["from"] for one in found["windows"][:2]] == [first, second]
+
+
+def test_json_tells_since_when_and_when_that_was_found(usual: Path, tmp_path: Path) -> None:
+    found = told(usual, parquet(tmp_path / "now.parquet", rows(3, warmer=1.0)), "--window", 60)
+    assert found["explanation"].endswith(f"since {found['since']}")
+    alarms = [window["from"] for window in found["windows"] if window["alarm"]]
+    assert (found["since"], found["found_at"]) == ("row 1", alarms[0])
+    assert found["found_at"] != "row 1"
 
 
 def test_a_context_tells_a_warm_night_from_a_day(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class Judged:
         alarm: Whether that reaches the threshold; the evidence then begins anew.
         explanation: What speaks loudest, such as "temp, share above 50: 12 % → 61 %, since window 3".
         feature: What that is about.
+        since: The window that this speaks of since; empty where nothing does.
     """
 
     label: str
@@ -55,6 +56,7 @@ class Judged:
     alarm: bool
     explanation: str
     feature: str
+    since: str
 
     @property
     def evidence(self) -> float:
@@ -212,6 +214,7 @@ def _judged(windows: Iterator[Window], profile: Profile, settings: DriftSettings
         labels.append(window.label)
         evidence, finding = score(evidence, profile.by_stretch(window.counts), channels)
         log_evidence = finding.log_evidence if finding else -np.inf
+        since = labels[finding.since - 1] if finding else ""
         alarm = log_evidence >= log(settings.false_alarm_every)
         if alarm:
             evidence = evidence.forgiven()
@@ -222,7 +225,8 @@ def _judged(windows: Iterator[Window], profile: Profile, settings: DriftSettings
                 rows=window.rows,
                 log_evidence=log_evidence,
                 alarm=alarm,
-                explanation=explain(finding, since=labels[finding.since - 1]) if finding else _SILENT,
+                explanation=explain(finding, since=since) if finding else _SILENT,
                 feature=finding.feature if finding else "",
+                since=since,
             ),
         )

@@ -21,7 +21,7 @@ from functions.operator.pictures import check_picture, drawing
 from sketch.profile import Profile
 
 EXIT_CODES = {"steady": 0, "drift": 3, "too few": 4}
-SHAPE = 1  # Version of the printed JSON: fields may come, none goes or changes without a new number.
+SHAPE = 2  # Version of the printed JSON: fields may come, none goes or changes without a new number.
 _ROWS = 15  # of the printed ranking; --json has all
 _COLUMNS = ("feature", "JS", "by chance", "PSI", "KS", "moved by", "missing", "unseen", "in a row")
 _WIDE, _NARROW = 110, 6  # characters of a terminal that has room for all columns; how many a narrower one gets
@@ -83,7 +83,8 @@ def _as_json(found: Comparison, reference: Source, current: Source) -> dict[str,
         "verdict": found.verdict,
         "explanation": first.explanation if first else None,
         "feature": first.feature if first else None,
-        "since": first.label if first else None,
+        "since": first.since if first else None,
+        "found_at": first.label if first else None,
         "threshold": found.threshold,
         "reference": {"file": str(reference.path), "rows": found.profile.rows, "profile": found.profile.hash},
         "current": {"file": str(current.path), "rows": found.rows},

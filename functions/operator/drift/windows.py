@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from sketch.sketch import Sketch
 
 MOST_TIMES = 5_000
 _FIRST_ROWS = 16
+_MICROSECOND = timedelta(microseconds=1)
 _MOST = 48  # Windows of a file that is cut by itself: two neighbours are one when there are more.
 
 type Length = int | timedelta | None
@@ -37,7 +39,7 @@ class Window:
 
 
 def length(text: str) -> Length:
-    """Read "500", "6 hours", "1 day" or "month"; nothing is None, for as many rows as make about thirty windows.
+    """Read "500", "6 hours", "1 week" or "month"; nothing is None, for as many rows as make about thirty windows.
 
     Raises:
         Refused: It is none of these.
@@ -51,7 +53,7 @@ def length(text: str) -> Length:
     try:
         found = span(text)
     except ValueError as problem:
-        fix = "give rows, such as 500, or a span, such as '6 hours', '1 day' or 'month'"
+        fix = "give rows, such as 500, or a span, such as '6 hours', '1 week' or 'month'"
         raise Refused(f"{text!r} is no window", why=str(problem), fix=fix) from problem
     if not found:
         raise Refused(f"{text!r} is no window", why="nothing happens in it", fix="give a span such as '1 day'")
@@ -116,9 +118,11 @@ def _by_itself(batches: Iterator[Batch], profile: Profile) -> Iterator[Window]:
 
 
 def _by_time(batches: Iterator[Batch], profile: Profile, wanted: timedelta) -> Iterator[Window]:
-    open_ = dict[np.datetime64, Sketch]()
+    open_, origin = dict[np.datetime64, Sketch](), np.datetime64("NaT", "us")
     for batch in batches:
-        starts = _starts(batch.times, wanted)
+        if np.isnat(origin):
+            origin = _origin(batch.times, wanted)
+        starts = _starts(batch.times, wanted, origin)
         for start in np.unique(starts[~np.isnat(starts)]):
             if start not in open_ and len(open_) == MOST_TIMES:
                 why = f"the current file reaches over more than {MOST_TIMES} of them"
@@ -129,14 +133,22 @@ def _by_time(batches: Iterator[Batch], profile: Profile, wanted: timedelta) -> I
         yield Window(_told(start, wanted), open_[start].rows, open_[start].counts)
 
 
-def _starts(times: NDArray[np.datetime64], wanted: timedelta) -> NDArray[np.datetime64]:
+def _origin(times: NDArray[np.datetime64], wanted: timedelta) -> np.datetime64:
+    """When a first window begins: at the first row, or at the beginning of its day, its hour or whatever fits a day.
+
+    Windows of some days begin at midnight, those of 6 hours at 0, 6, 12 and 18, those of 7 hours with an hour.
+    """
+    known = times[~np.isnat(times)]
+    if not len(known):
+        return np.datetime64("NaT", "us")
+    first = int(known[0].astype(np.int64))
+    return np.datetime64(first - first % gcd(wanted // _MICROSECOND, timedelta(days=1) // _MICROSECOND), "us")
+
+
+def _starts(times: NDArray[np.datetime64], wanted: timedelta, origin: np.datetime64) -> NDArray[np.datetime64]:
     if wanted == MONTH:
         return times.astype("datetime64[M]").astype("datetime64[us]")
-    step = wanted // timedelta(microseconds=1)
-    micros = times.astype(np.int64)
-    starts = (micros - micros % step).astype("datetime64[us]")
-    starts[np.isnat(times)] = np.datetime64("NaT", "us")
-    return starts
+    return times - (times - origin) % np.timedelta64(wanted // _MICROSECOND, "us")
 
 
 def _told(start: np.datetime64, wanted: timedelta) -> str:
