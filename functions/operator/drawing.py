@@ -7,19 +7,21 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from functions.operator.drift.picture import AFTER, ALARM, BEFORE
 from functions.operator.picture import Page
 
 _TALL = 50.0  # Powers of ten: from here on the scale is logarithmic, or the threshold would be a hair.
 _WIDE = 150  # Letters of a title's line.
+_MARGIN = 0.2  # Inches beside names and shares.
 
 
 def draw(page: Page, path: Path) -> None:
     """Write the picture; a name's $ is a $, and no formula."""
     mpl.use("agg")
     height = 2.8 + 0.42 * len(page.devices)
-    figure = Figure(figsize=(14, height), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(14, height), layout=ConstrainedLayoutEngine(w_pad=_MARGIN), facecolor="white")
     lines = [part for line in page.title.splitlines() for part in textwrap.wrap(line, _WIDE) or [""]]
     figure.suptitle(_plain("\n".join(lines)), fontsize=10)
     evidence, shares = figure.subplots(1, 2, sharey=True)

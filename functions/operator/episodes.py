@@ -32,7 +32,7 @@ def _done(rows: Rows, loop: str, name: str, stored: Stored) -> str:
     if not told:
         return "waits for further devices before it is told"
     wish = wishes.of_episode(rows, loop, name)
-    harm = f"harm {stored.row['harm']!s}"
+    harm = "harm unknown" if stored.row["harm"] == "unknown" else str(stored.row["harm"])
     asked = (
         "no wish for a job yet"
         if wish is None
