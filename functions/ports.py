@@ -3,12 +3,22 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from functions.events import Event
 
 type Value = str | int | float | bool | bytes | datetime
 type Row = Mapping[str, Value]
+
+ROW_LIMIT: Final = 960 * 1024  # bytes of a row's values; Table Storage takes 1 MiB with their names and types
+
+
+def weight(row: Row) -> int:
+    """Bytes that a row's values take: two a character of text, eight what is neither text nor bytes."""
+    return sum(
+        len(value) if isinstance(value, bytes) else 2 * len(value) if isinstance(value, str) else 8
+        for value in row.values()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,8 @@ class Rows(Protocol):
     """Small durable facts: tables of partitions of rows.
 
     Tables: uploads, transfers, requests, generations, jobs, rollouts, pins, devices, episodes, images, replays,
-    journal. Partition and key may hold any text.
+    journal. Partition and key may hold any text, and a text or bytes any length; only a row as a whole has a limit,
+    `ROW_LIMIT`, beyond which it is Refused.
     """
 
     def insert(self, table: str, partition: str, key: str, *, row: Row) -> bool:
@@ -55,7 +66,8 @@ class Rows(Protocol):
     def write_all(self, table: str, partition: str, writes: Sequence[Write]) -> bool:
         """Insert or replace many rows of one partition: all of them, or none if one is not as it was, which is False.
 
-        A hundred at most, 4 MiB as they travel. False too if they were written and the answer was lost.
+        A hundred at most, 4 MiB as they travel, where bytes take a third more; beyond that it is Refused. False too if
+        they were written and the answer was lost.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from itertools import batched
 from urllib.parse import quote, unquote
@@ -19,8 +20,10 @@ from azure.data.tables import (
     UpdateMode,
 )
 
+from functions.cloud.parts import cut, goes_on, joined
 from functions.cloud.refusals import Service
-from functions.ports import Row, Stored, Value, Write
+from functions.errors import Refused
+from functions.ports import ROW_LIMIT, Row, Stored, Value, Write, weight
 
 STORE = Service(
     name="Table Storage",
@@ -118,8 +121,15 @@ class TableRows:
         chosen = ["PartitionKey", "RowKey", *names]
         with STORE.asked(f"rows of {table}"):
             entities = self._table(table).query_entities(query, parameters=dict(texts), select=chosen)
-            found = [_stored(entity) for entity in entities]
-        yield from sorted(found, key=lambda stored: stored.key)
+            found = [self._chosen(table, partition, entity, names) for entity in entities]
+        yield from sorted(filter(None, found), key=lambda stored: stored.key)
+
+    def _chosen(self, table: str, partition: str, entity: TableEntity, names: Sequence[str]) -> Stored | None:
+        """Some values of a row, which is read whole if the end of one has not been sent; None if it is gone by now."""
+        if not any(map(goes_on, entity.values())):
+            return _stored(entity)
+        stored = self.get(table, partition, _plain(entity["RowKey"]))
+        return stored and replace(stored, row={name: stored.row[name] for name in names if name in stored.row})
 
     def _table(self, name: str) -> TableClient:
         if name not in self._tables:
@@ -154,9 +164,14 @@ def _literal(number: Value) -> str:
 
 
 def _entity(partition: str, key: str, row: Row) -> TableEntity:
+    """A row as the service takes it; Refused for one that it would not: it says so itself, but not to every request."""
+    size = weight(row)
+    if size > ROW_LIMIT:
+        why = f"its values take {size} bytes, and a row holds at most {ROW_LIMIT}"
+        raise Refused(f"row {key}: {STORE.name} {STORE.refusing}", why=why, fix=STORE.remedy)
     values = {
         name: EntityProperty(value, EdmType.INT64) if isinstance(value, int) and value not in SMALL else value
-        for name, value in row.items()
+        for name, value in cut(row).items()
     }
     return TableEntity({"PartitionKey": _safe(partition), "RowKey": _safe(key), **values})
 
@@ -173,7 +188,7 @@ def _written(partition: str, one: Write) -> tuple[str, TableEntity, dict[str, ob
 def _stored(entity: TableEntity) -> Stored:
     own = ("PartitionKey", "RowKey")
     row = {name: _value(value) for name, value in entity.items() if name not in own and value is not None}
-    return Stored(key=_plain(entity["RowKey"]), row=row, etag=str(entity.metadata["etag"]))
+    return Stored(key=_plain(entity["RowKey"]), row=joined(row), etag=str(entity.metadata["etag"]))
 
 
 def _value(value: Value | EntityProperty) -> Value:

@@ -8,7 +8,7 @@ from itertools import chain
 from functions import field
 from functions.errors import LoopError
 from functions.loops import Loop
-from functions.ports import Write
+from functions.ports import Write, weight
 from functions.wiring import Cloud
 
 MOST_AT_ONCE = 100  # rows a request; the store's own limit
@@ -74,7 +74,7 @@ def _groups(folded: Sequence[Folded]) -> Iterator[tuple[list[Folded], list[Write
     for one in folded:
         if one.write is None:
             continue
-        more = sum(len(value) for value in one.write.row.values() if isinstance(value, bytes | str))
+        more = weight(one.write.row)
         if some and (len(some) == MOST_AT_ONCE or size + more > MOST_BYTES):
             yield some, writes
             some, writes, size = [], [], 0

@@ -3,13 +3,16 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 
 from functions.cloud.tables import _query
-from functions.ports import Value, Write
+from functions.errors import Refused
+from functions.ports import ROW_LIMIT, Row, Value, Write
 from functions.wiring import Cloud
 
 TABLE = "contract"
+PROPERTY = 64 * 1024  # bytes that Table Storage takes in one
 ODD_KEYS = (
     "edge#1/inference?",
     "a/b\\c",
@@ -243,3 +246,74 @@ def test_a_few_columns_of_every_row_travel_alone(cloud: Cloud, unique: str) -> N
     row = {"episode": 8}
     assert cloud.rows.replace(TABLE, unique, stored=found[1], row=row), "the tag of a part is the whole row's"
     assert not list(cloud.rows.columns(TABLE, f"{unique}-elsewhere", "episode"))
+
+
+def noise(length: int) -> bytes:
+    """Bytes of which no stretch is like another one."""
+    return np.random.default_rng(length).bytes(length)
+
+
+@pytest.mark.parametrize("length", [PROPERTY - 1, PROPERTY, PROPERTY + 1, 2 * PROPERTY, 200_000, 700_000])
+def test_bytes_of_any_length_come_back_as_they_went_and_shorter_ones_take_their_place(
+    cloud: Cloud, unique: str, length: int
+) -> None:
+    for content in (noise(length), noise(PROPERTY), noise(10), noise(length)):
+        row = {"state": content, "episode": 7}
+        seen = cloud.rows.get(TABLE, unique, "k")
+        if seen is None:
+            assert cloud.rows.insert(TABLE, unique, "k", row=row)
+        else:
+            assert cloud.rows.replace(TABLE, unique, stored=seen, row=row)
+        assert [dict(stored.row) for stored in cloud.rows.find(TABLE, unique)] == [row]
+
+
+@pytest.mark.parametrize("one", ["x", "東", "🚀"])
+def test_text_of_any_length_comes_back_as_it_went(cloud: Cloud, unique: str, one: str) -> None:
+    row = {"reason": one * 40_000, "exact": one * 16_384, "twice": one * 32_768}
+    assert cloud.rows.insert(TABLE, unique, "k", row=row)
+    stored = cloud.rows.get(TABLE, unique, "k")
+    assert stored is not None
+    assert stored.row == row
+
+
+def test_what_is_merged_into_a_row_ends_where_it_ends_however_long_it_was_before(cloud: Cloud, unique: str) -> None:
+    cloud.rows.insert(TABLE, unique, "k", row={"state": noise(3 * PROPERTY), "n": 1})
+    for length in (PROPERTY, 2 * PROPERTY, 10):
+        cloud.rows.change(TABLE, unique, keys=["k"], values={"state": noise(length)})
+        assert [dict(row.row) for row in cloud.rows.find(TABLE, unique)] == [{"state": noise(length), "n": 1}]
+
+
+def test_a_few_columns_are_whole_however_long_they_are(cloud: Cloud, unique: str) -> None:
+    long = noise(200_000)
+    cloud.rows.insert(TABLE, unique, "a", row={"state": long, "field": b"short", "episode": 1})
+    cloud.rows.insert(TABLE, unique, "b", row={"state": b"short", "field": long, "episode": 2})
+    found = list(cloud.rows.columns(TABLE, unique, "field", "episode"))
+    assert [dict(one.row) for one in found] == [{"field": b"short", "episode": 1}, {"field": long, "episode": 2}]
+    assert cloud.rows.replace(TABLE, unique, stored=found[1], row={"n": 1})
+
+
+def test_a_row_that_is_larger_than_any_may_be_is_refused_and_the_one_before_stays(cloud: Cloud, unique: str) -> None:
+    small: Row = {"state": b"small"}
+    large: Row = {"state": noise(ROW_LIMIT + 1)}
+    with pytest.raises(Refused, match=r"row k.* cannot"):
+        cloud.rows.insert(TABLE, unique, "k", row=large)
+    assert cloud.rows.insert(TABLE, unique, "k", row=small)
+    seen = cloud.rows.get(TABLE, unique, "k")
+    assert seen is not None
+    with pytest.raises(Refused, match=r"row k.* cannot"):
+        cloud.rows.replace(TABLE, unique, stored=seen, row=large)
+    with pytest.raises(Refused, match=r"row k.* cannot"):
+        cloud.rows.write_all(TABLE, unique, [Write("other", small, None), Write("k", large, seen)])
+    assert list(cloud.rows.find(TABLE, unique)) == [seen]
+
+
+def test_long_rows_are_written_at_once_up_to_what_a_request_may_have(cloud: Cloud, unique: str) -> None:
+    def wide(number: int) -> Write:
+        return Write(f"k{number}", {"state": noise(600_000 + number)}, None)
+
+    assert cloud.rows.write_all(TABLE, unique, [wide(number) for number in range(4)])
+    with pytest.raises(Refused, match="6 rows"):
+        cloud.rows.write_all(TABLE, unique, [wide(number) for number in range(10, 16)])
+    assert {one.key: dict(one.row) for one in cloud.rows.find(TABLE, unique)} == {
+        one.key: one.row for one in map(wide, range(4))
+    }

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from functions.errors import Full, Refused
 from functions.events import Event
 from functions.ports import (
+    ROW_LIMIT,
     BlobFacts,
     Deployment,
     ImageBuild,
@@ -23,9 +24,12 @@ from functions.ports import (
     Stored,
     Value,
     Write,
+    weight,
 )
 from functions.settings import Settings
 from functions.tracing import carried
+
+TRANSACTION_LIMIT = 4 * 1024 * 1024  # bytes as they travel
 
 
 @dataclass
@@ -54,6 +58,8 @@ class FakeRows:
         rows = self.tables.setdefault((table, partition), {})
         if any(_etag(rows.get(one.key)) != _etag(one.stored) for one in writes):
             return False
+        if sum(weight(one.row) for one in writes) * 4 / 3 > TRANSACTION_LIMIT:
+            raise Refused(f"{len(writes)} rows of {table}: cannot be held", why="too much at once", fix="write fewer")
         rows.update({one.key: self._stamped(one.key, one.row) for one in writes})
         return True
 
@@ -76,6 +82,8 @@ class FakeRows:
             yield replace(stored, row={name: value for name, value in stored.row.items() if name in names})
 
     def _stamped(self, key: str, row: Row) -> Stored:
+        if weight(row) > ROW_LIMIT:
+            raise Refused(f"row {key}: cannot be held", why=f"{weight(row)} bytes", fix="keep less in it")
         self.writes += 1
         return Stored(key=key, row=dict(row), etag=str(self.writes))
 
