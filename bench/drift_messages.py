@@ -28,7 +28,8 @@ from bench.host import services
 from functions.cloud.identity import credential
 from functions.cloud.tables import TableRows
 from functions.drift.decide import count
-from functions.drift.perform import take, watched
+from functions.drift.perform import take
+from functions.drift.policy import watched
 from functions.drift.profiles import Profiles
 from functions.drift.runs import Batch
 from functions.drift.state import DeviceState

@@ -208,7 +208,7 @@ def newest(uses: Uses) -> Uses:
 
 
 def to_bytes(uses: Uses) -> bytes:
-    """For one property of a table row."""
+    """For a value of a table row."""
     return zlib.compress(msgspec.msgpack.encode(dict(uses)))
 
 

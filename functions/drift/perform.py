@@ -12,15 +12,15 @@ from typing import Any
 from functions import field
 from functions.drift.decide import Counted, Drifted, Steady, count
 from functions.drift.keep import Books, Folded, kept_alone, kept_together
-from functions.drift.policy import DriftSettings
+from functions.drift.policy import watched
 from functions.drift.profiles import Profiles
+from functions.drift.room import fitting
 from functions.drift.runs import Batch, Stint
 from functions.drift.state import DeviceState
 from functions.drift.usage import used
 from functions.drift.view import columns
 from functions.errors import LoopError, Poison, Transient
 from functions.journal import Entry, record
-from functions.loops import Loop
 from functions.ports import Row, Stored, Write
 from functions.telemetry import Arrived, Telemetry, Told, read
 from functions.tracing import evidence
@@ -98,7 +98,7 @@ def _fold(here: Cloud, theirs: Sequence[Stint], *, now: datetime) -> Folded | Lo
     books = Books(tally, frozenset({loop.name} if has_news else ()))
     if state is None or state is before:
         return Folded(loop, None, books, ())
-    return Folded(loop, Write(device, {**row, "state": state.to_bytes(), "at": now}, stored), books, strengths)
+    return Folded(loop, Write(device, fitting(row, state, now), stored), books, strengths)
 
 
 def _settle(
@@ -164,22 +164,6 @@ def _unfit(told: Told, device: str, why: str) -> Poison:
         return Poison(f"a sketch of {device} is not usable", why=why, fix=fix, code="TEL_SKETCH")
     code = "TEL_NUMBER" if "out of range" in why else "TEL_TYPE"
     return unusable("telemetry", device, why=f"its rows: {why}", code=code)
-
-
-def watched(loop: Loop) -> DriftSettings:
-    """What a loop watches."""
-    return DriftSettings(
-        features=tuple(loop.drift.features),
-        pairs=tuple((left, right) for left, right in loop.drift.pairs),
-        contexts=tuple(loop.drift.contexts),
-        window_rows=loop.drift.window_rows,
-        window_at_most=loop.drift.window_at_most,
-        lateness=loop.drift.lateness,
-        false_alarm_every=loop.drift.false_alarm_every,
-        tolerance=loop.drift.tolerance,
-        scores=loop.drift.scores,
-        calm_windows=loop.drift.calm_windows,
-    )
 
 
 def _state(stored: Stored) -> DeviceState | None:

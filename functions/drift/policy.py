@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from functions.loops import Loop
+
 
 @dataclass(frozen=True, slots=True)
 class DriftSettings:
@@ -41,3 +43,19 @@ class DriftSettings:
             or not 0 <= self.tolerance < 1
         ):
             raise ValueError(f"no detector has these settings: {self}")
+
+
+def watched(loop: Loop) -> DriftSettings:
+    """What a loop watches."""
+    return DriftSettings(
+        features=tuple(loop.drift.features),
+        pairs=tuple((left, right) for left, right in loop.drift.pairs),
+        contexts=tuple(loop.drift.contexts),
+        window_rows=loop.drift.window_rows,
+        window_at_most=loop.drift.window_at_most,
+        lateness=loop.drift.lateness,
+        false_alarm_every=loop.drift.false_alarm_every,
+        tolerance=loop.drift.tolerance,
+        scores=loop.drift.scores,
+        calm_windows=loop.drift.calm_windows,
+    )

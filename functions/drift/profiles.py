@@ -1,8 +1,10 @@
 """Profiles of model versions, as one batch of telemetry needs them."""
 
+from functions.drift.room import too_wide
 from functions.drift.rows import alike
 from functions.drift.runs import Source
 from functions.errors import Ignored, Poison
+from functions.loops import Loop
 from functions.model_folder import CONTAINER
 from functions.telemetry import Told
 from functions.wiring import Cloud
@@ -29,7 +31,7 @@ class Profiles:
 
         Raises:
             Ignored: A loop this app does not have.
-            Poison: A version or a profile that it does not have.
+            Poison: A version or a profile that it does not have, or one that is too wide for a device's row.
         """
         about = (told.loop, told.model, told.version, told.profile)
         source = self._sources.get(about)
@@ -38,6 +40,7 @@ class Profiles:
             if loop is None or told.model != loop.name:
                 raise Ignored(f"telemetry of loop {told.loop}", why="this app has no such loop", fix="nothing to do")
             profile = self._named(told, device) if told.profile else self._own(told, device)
+            _check(profile, loop, told, device)
             again = alike(profile, loop.name, told.version, named=told.profile)
             source = self._sources[about] = Source(loop, told.version, profile, again)
         return source
@@ -75,6 +78,16 @@ class Profiles:
 
 def _place(told: Told) -> str:
     return f"{told.model}/{told.version}/profile.json"
+
+
+def _check(profile: Profile, loop: Loop, told: Told, device: str) -> None:
+    """Refuse a model of which a device's row could not hold enough, before anything is counted."""
+    why = too_wide(profile, loop)
+    if why:
+        fewer = f"watch fewer of them, by drift.features in loops/{loop.name}.toml"
+        fix = f"{fewer}; then refluent replay --quarantined --code TEL_WIDE"
+        what = f"telemetry of {device} is of a model that is too wide"
+        raise Poison(what, why=f"{told.model}:{told.version}: {why}", fix=fix, code="TEL_WIDE")
 
 
 def _unknown(device: str, *, why: str) -> Poison:

@@ -41,6 +41,7 @@ from laptop.settings import app_settings, secret_settings
 from laptop.signing import public_key
 from laptop.stack import ACCOUNT_ID, GROUP_ID, Stack
 from laptop.subscriptions import subscriptions
+from tests import wide
 from tests.addresses import free_port
 from tests.fakes.cloud import OWN_LOOPS
 from tests.laptop.serving import eventually, https_server, serving
@@ -279,6 +280,17 @@ def test_a_champion_whose_profile_cannot_be_read_is_said(
     (finding,) = found(workspace.profiles, settings)
     assert (finding.level, said in finding.what) == ("error", True)
     assert f"refluent train {unique}" in finding.fix
+
+
+def test_a_champion_with_more_features_than_a_device_s_row_has_room_for_is_said(
+    settings: dict[str, str], azure: Azure, folder: Path, unique: str
+) -> None:
+    write_loop(folder, unique, features="[]")
+    azure.rows.insert("jobs", unique, "rt-1", row={"state": "registered", "version": "1"})
+    azure.blobs.put("models", f"{unique}/1/profile.json", wide.profile(500).to_json().encode())
+    (finding,) = found(workspace.profiles, settings)
+    assert (finding.level, "is too wide" in finding.what) == ("error", True)
+    assert finding.fix == f"name fewer as drift.features in loops/{unique}.toml"
 
 
 # the fleet

@@ -258,7 +258,7 @@ def test_bytes_of_any_length_come_back_as_they_went_and_shorter_ones_take_their_
     cloud: Cloud, unique: str, length: int
 ) -> None:
     for content in (noise(length), noise(PROPERTY), noise(10), noise(length)):
-        row = {"state": content, "episode": 7}
+        row: Row = {"state": content, "episode": 7}
         seen = cloud.rows.get(TABLE, unique, "k")
         if seen is None:
             assert cloud.rows.insert(TABLE, unique, "k", row=row)

@@ -14,7 +14,7 @@ from functools import cache, partial
 import azure.functions as func
 import numpy as np
 
-from functions.drift.perform import watched
+from functions.drift.policy import watched
 from functions.drift.state import DeviceState
 from functions.drift.trigger import score_drift_on_telemetry
 from functions.journal import entries

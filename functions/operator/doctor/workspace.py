@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from functions.cloud.asking import Answer
+from functions.drift.room import too_wide
 from functions.jobs import champion
 from functions.loops import Loop
 from functions.model_folder import CONTAINER
@@ -81,6 +82,9 @@ def _profile(patient: Patient, loop: Loop, version: str) -> Finding:
     if unknown:
         why = f"it counts no {', '.join(unknown)}, which drift.features names"
         return Finding("profile", "error", f"{CONTAINER}/{name} does not fit its loop", why, fix)
+    why, fewer = too_wide(found, loop), f"name fewer as drift.features in loops/{loop.name}.toml"
+    if why:
+        return Finding("profile", "error", f"{CONTAINER}/{name} is too wide: no device's telemetry counts", why, fewer)
     return Finding("profile", "ok", f"the profile of {loop.name}:{version} is read, and counts what the loop watches")
 
 
