@@ -376,7 +376,7 @@ def read(path: Path) -> Loop:
         place = (*first["loc"], *(misfit.place if isinstance(misfit, _Misfit) else ()))
         raise Refused(
             f"{path.name}, line {_line(text, place)}: {'.'.join(map(str, place)) or 'the file'} is not usable",
-            why=first["msg"],
+            why=first["msg"].removeprefix("Value error, "),
             fix="compare it with loops/flight-delays.toml and docs/loops.md",
         ) from problem
     if loop.name != path.stem:
