@@ -4,6 +4,7 @@ import bz2
 import gzip
 import json
 import os
+import re
 import threading
 import zipfile
 from collections.abc import Callable
@@ -232,6 +233,7 @@ def test_columns_of_every_kind_are_compared_or_left_out_with_the_reason(tmp_path
 
 def test_text_that_is_mostly_numbers_is_numbers_and_says_so(tmp_path: Path) -> None:
     values = [f"{place % 50}.5" for place in range(1_000)]
+    np.random.default_rng(1).shuffle(values)
     mixed = [*values[:-3], "n.n.", "broken", "n.n."]
     found = told(
         text(tmp_path / "a.csv", "x\n" + "\n".join(mixed)), text(tmp_path / "b.csv", "x\n" + "\n".join(values))
@@ -251,7 +253,7 @@ def test_repeated_and_empty_names_ragged_lines_and_no_header_are_read_and_told(t
     ragged = "a,a,\n" + "1,2,3\n" * 60 + "1,2\n" + "4,5,6\n" * 60
     found = told(text(tmp_path / "a.csv", ragged), text(tmp_path / "b.csv", "a,a,\n" + "1,2,3\n4,5,6\n" * 60))
     assert {one["name"] for one in found["features"]} >= {"a", "a (2)", "column 3"}
-    assert found["notes"] == ["1 lines of a.csv are left out: they have not 3 values"]
+    assert found["notes"][0] == "1 lines of a.csv are left out: they have not 3 values"
     folded = text(tmp_path / "folded.csv", '"x, y","a\nb"\n' + '"1","he said\n""no"""\n' * 60)
     assert told(folded, folded)["notes"] == []
     bare = told(text(tmp_path / "c.csv", "1,2\n" * 50), text(tmp_path / "d.csv", "1,2\n" * 50))
@@ -381,6 +383,33 @@ def test_a_reference_of_hardly_a_row_says_nothing_rather_than_steady(usual: Path
     result = drift(parquet(tmp_path / "tiny.parquet", rows(1, count)), usual)
     assert result.exit_code == 4
     assert "the reference is too small to tell anything" in result.stdout
+
+
+def test_where_no_change_could_have_been_found_that_is_not_steady(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    few = parquet(tmp_path / "few.parquet", {"x": rng.normal(0, 1, 8), "line": ["A", "B"] * 4})
+    elsewhere = parquet(tmp_path / "elsewhere.parquet", {"x": rng.normal(99, 1, 3_000), "line": ["Z"] * 3_000})
+    result = drift(few, elsewhere)
+    assert result.exit_code == 4
+    assert "no change, however large, could have been found with these" in result.stdout
+    more = parquet(tmp_path / "more.parquet", {"x": rng.normal(0, 1, 24), "line": ["A", "B"] * 12})
+    assert told(more, elsewhere)["verdict"] == "drift"
+
+
+def test_a_reference_whose_rows_are_alike_says_in_which_columns_it_says_little(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    price, weight = np.sort(rng.lognormal(8, 1, 4_000)), rng.normal(3, 1, 4_000)
+    ordered = parquet(tmp_path / "ordered.parquet", {"price": price, "weight": weight})
+    order = rng.permutation(4_000)
+    dearer = {"price": price[order] * 1.5, "weight": weight[order]}
+    found = told(ordered, parquet(tmp_path / "now.parquet", dearer))
+    (note,) = found["notes"]
+    assert found["verdict"] == "steady"
+    assert note.startswith("the 4,000 rows of ordered.parquet are so alike, in the order they come, that they count as")
+    assert re.search(r"few independent ones, \d+ of price: only large changes could show there", note)
+    shuffled = parquet(tmp_path / "shuffled.parquet", {"price": rng.permutation(price), "weight": weight})
+    found = told(shuffled, tmp_path / "now.parquet")
+    assert (found["verdict"], found["feature"], found["notes"]) == ("drift", "price", [])
 
 
 @pytest.mark.parametrize("count", [1, 2, 17, 40])

@@ -12,13 +12,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from functions.drift.channels import channels_of
+from functions.drift.channels import Channels, channels_of
 from functions.drift.decide import explain
 from functions.drift.detector import Evidence, score
 from functions.drift.policy import DriftSettings
 from functions.operator.drift.columns import Batch, Columns, Wish, choose
 from functions.operator.drift.kinds import LeftOut
 from functions.operator.drift.ranking import Distances, ranked
+from functions.operator.drift.reach import Reach
 from functions.operator.drift.samples import Progress, empty, first_rows, sampled
 from functions.operator.drift.source import Source
 from functions.operator.drift.windows import Window, cut, length
@@ -31,6 +32,8 @@ _RELATED_ROWS = 20_000
 _FEWEST_WINDOWS = 2  # The first one is what a bet is learned from.
 _LARGEST = 1e300
 _ELSEWHERE = 0.01  # Of the rows: fewer of no known context are no news.
+_INDEPENDENT, _INDEPENDENT_ROWS = 0.1, 500  # Share of the reference's rows, and rows: more are no news.
+_NAMED = 5
 _SILENT = "the reference is too small to tell anything"
 
 type Verdict = Literal["drift", "steady", "too few"]
@@ -77,6 +80,7 @@ class Comparison:
         left_out: Columns that were not compared.
         notes: What a reader should know.
         threshold: Evidence from which on it is drift.
+        could_tell: Whether there are so many rows that some change could have been found.
     """
 
     profile: Profile
@@ -87,6 +91,7 @@ class Comparison:
     left_out: Sequence[LeftOut]
     notes: Sequence[str]
     threshold: float
+    could_tell: bool
 
     @property
     def verdict(self) -> Verdict:
@@ -94,7 +99,7 @@ class Comparison:
         if any(window.alarm for window in self.windows):
             return "drift"
         told = [window for window in self.windows if window.feature]
-        return "too few" if len(told) < _FEWEST_WINDOWS else "steady"
+        return "too few" if len(told) < _FEWEST_WINDOWS or not self.could_tell else "steady"
 
     @property
     def first(self) -> Judged | None:
@@ -121,11 +126,13 @@ def compare(
     sample, is_whole = sampled(reference, progress)
     columns = choose(reference, current, sample=sample, head=first_rows(current), wish=wish)
     profile = _profile(reference, sample, columns, progress=None if is_whole else progress)
-    counts, rows, windows = np.zeros(len(profile.counts), np.int64), 0, list[Judged]()
-    for part, judged in _judged(
-        cut(_read(current, columns.of_current(), progress), profile, wanted), profile, settings
-    ):
+    channels, needed = channels_of(profile, settings), log(settings.false_alarm_every)
+    counts, rows, windows, reach = np.zeros(len(profile.counts), np.int64), 0, list[Judged](), Reach(channels)
+    parts = cut(_read(current, columns.of_current(), progress), profile, wanted)
+    for part, judged in _judged(parts, profile, channels, needed=needed):
         counts, rows, windows = counts + part.counts, rows + part.rows, [*windows, judged]
+        if reach.log_evidence < needed:
+            reach.add(profile.by_stretch(part.counts))
     if not rows:
         raise empty(current, why=f"its column {columns.time!r} holds no times" if columns.time else "")
     return Comparison(
@@ -139,8 +146,10 @@ def compare(
             *dict.fromkeys([*reference.notes, *current.notes]),
             *columns.notes,
             *_unlike(profile, counts, current=current, reference=reference, scores=settings.scores),
+            *_alike(profile, channels, reference, found={window.feature for window in windows if window.alarm}),
         ],
         threshold=settings.false_alarm_every,
+        could_tell=reach.log_evidence >= needed,
     )
 
 
@@ -159,6 +168,26 @@ def _unlike(
         yield (
             f"{100 * other:.3g} % of {current.path.name}'s rows are of no {profile.contexts.name} that "
             f"{reference.path.name} has kept: they are compared with all of its rows"
+        )
+
+
+def _alike(profile: Profile, channels: Channels, reference: Source, *, found: set[str]) -> Iterator[str]:
+    """That the reference's rows say little of some columns in which nothing was found."""
+    pairs = {pair.name for pair in profile.pairs}
+    worth = dict(zip((share.feature for share in channels.shares), channels.worth.tolist(), strict=True))
+    independent = {name: profile.rows * one for name, one in worth.items() if name not in pairs | found}
+    few = [
+        (round(rows), name)
+        for name, rows in independent.items()
+        if rows < min(_INDEPENDENT_ROWS, _INDEPENDENT * profile.rows)
+    ]
+    if few:
+        told = ", ".join(f"{rows} of {name}" for rows, name in sorted(few)[:_NAMED])
+        further = f" and few of {len(few) - _NAMED} further columns" if len(few) > _NAMED else ""
+        yield (
+            f"the {profile.rows:,} rows of {reference.path.name} are so alike, in the order they come, that they count "
+            f"as few independent ones, {told}{further}: only large changes could show there; shuffle them if their "
+            "order means nothing"
         )
 
 
@@ -206,8 +235,9 @@ def _read(source: Source, columns: Columns, progress: Progress) -> Iterator[Batc
             told(done)
 
 
-def _judged(windows: Iterator[Window], profile: Profile, settings: DriftSettings) -> Iterator[tuple[Window, Judged]]:
-    channels = channels_of(profile, settings)
+def _judged(
+    windows: Iterator[Window], profile: Profile, channels: Channels, *, needed: float
+) -> Iterator[tuple[Window, Judged]]:
     evidence = Evidence.none(len(channels.shares))
     labels = list[str]()
     for window in windows:
@@ -215,7 +245,7 @@ def _judged(windows: Iterator[Window], profile: Profile, settings: DriftSettings
         evidence, finding = score(evidence, profile.by_stretch(window.counts), channels)
         log_evidence = finding.log_evidence if finding else -np.inf
         since = labels[finding.since - 1] if finding else ""
-        alarm = log_evidence >= log(settings.false_alarm_every)
+        alarm = log_evidence >= needed
         if alarm:
             evidence = evidence.forgiven()
         yield (

@@ -132,12 +132,18 @@ def _verdict(found: Comparison) -> str:
     if first := found.first:
         alarms = sum(window.alarm for window in found.windows)
         return f"drift: {first.explanation} (found at {first.label}; {alarms} of {windows} windows alarm)"
-    if found.verdict == "too few" and windows > 1:
-        return "too few rows to say: the reference is too small to tell anything; give one of some hundred rows"
     if found.verdict == "too few":
-        return "too few rows to say: one window is not enough; give more rows, or a smaller --window"
+        return f"too few rows to say: {_lacking(found)}"
     risk = f"a false alarm once in {found.threshold:,.0f} windows"
     return f"steady: {windows} windows, evidence of at most {largest:.3g} of {found.threshold:.3g} ({risk})"
+
+
+def _lacking(found: Comparison) -> str:
+    if len(found.windows) == 1:
+        return "one window is not enough; give more rows, or a smaller --window"
+    if not any(window.feature for window in found.windows):
+        return "the reference is too small to tell anything; give one of some hundred rows"
+    return "no change, however large, could have been found with these; give more of the reference, or of both"
 
 
 def _print_alarms(found: Comparison, console: Console) -> None:
