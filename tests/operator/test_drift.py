@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +256,9 @@ def test_repeated_and_empty_names_ragged_lines_and_no_header_are_read_and_told(t
     assert {one["name"] for one in found["features"]} >= {"a", "a (2)", "column 3"}
     assert found["notes"][0] == "1 lines of a.csv are left out: they have not 3 values"
     folded = text(tmp_path / "folded.csv", '"x, y","a\nb"\n' + '"1","he said\n""no"""\n' * 60)
-    assert told(folded, folded)["notes"] == []
+    found = told(folded, folded)
+    assert ({one["name"] for one in found["features"]}, found["notes"]) == ({"x, y", "a b"}, [])
+    assert told(folded, parquet(tmp_path / "folded.parquet", {"x, y": [1], "a\nb": ["it"]}))["left_out"] == []
     bare = told(text(tmp_path / "c.csv", "1,2\n" * 50), text(tmp_path / "d.csv", "1,2\n" * 50))
     assert "c.csv has no header: its columns are called column 1 to column 2" in bare["notes"]
 
@@ -477,6 +480,15 @@ def test_scores_are_watched_when_their_column_is_named(usual: Path, tmp_path: Pa
     found = told(reference, now, "--score", "p")
     assert (found["feature"], found["features"][0]["name"]) == ("score", "score")
     assert usual.exists()
+
+
+@pytest.mark.parametrize("largest", [60.0, 130.0, 5_000.0, 400_000.0])
+def test_evidence_of_any_size_has_a_few_ticks_at_powers_of_ten(largest: float) -> None:
+    ticks = picture.powers(5.0, largest)
+    assert ticks[:2] == [0, 5]
+    assert 3 <= len(ticks) <= 8
+    assert largest / 4 < ticks[-1] <= largest
+    assert all(later >= 2 * earlier for earlier, later in pairwise(ticks))
 
 
 @pytest.mark.parametrize("score", ["", "p"])

@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from functions.operator.drift.compare import Comparison
@@ -23,6 +24,7 @@ _NAMES = 8  # categories of one
 _CELLS = 4  # of a grid that make one bar
 _TALL = 50.0  # Powers of ten: more would make a flat line of the threshold.
 _NOTHING = 0.0005  # A share that is not worth a word.
+_TICKS = 6  # of an axis
 _LOWEST = -3.0  # Less evidence than this is drawn as this.
 
 
@@ -65,6 +67,7 @@ def draw_profile(profile: Profile, path: Path) -> None:
         else:
             edges = [feature.edge(cell) for cell in range(0, CELLS + 1, _CELLS)]
             axes.stairs(before[1 : CELLS + 1].reshape(-1, _CELLS).sum(axis=1), edges, fill=True, color=AFTER)
+            axes.xaxis.set_major_locator(MaxNLocator(_TICKS - 2))
         axes.set_title(_short(feature.name), fontweight="bold")
         axes.yaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
         _plain(axes)
@@ -81,16 +84,29 @@ def _evidence(axes: Axes, found: Comparison) -> None:
     places = range(len(heights))
     axes.plot(places, heights, color=AFTER, marker="o", markersize=3, linewidth=1.2)
     axes.axhline(log10(found.threshold), color=ALARM, linestyle="--", linewidth=1)
-    axes.text(0, log10(found.threshold), f" drift from {found.threshold:,.0f} on", color=ALARM, va="bottom", fontsize=9)
     alarms = [place for place in places if found.windows[place].alarm]
     axes.plot(alarms, [heights[place] for place in alarms], "o", color=ALARM, markersize=5)
-    axes.set(title="evidence of drift, window by window; an alarm begins it anew", ylabel="evidence (log)")
+    title = (
+        f"evidence of drift, window by window; drift from {found.threshold:,.0f} on (dashed); an alarm begins it anew"
+    )
+    axes.set(title=title, ylabel="evidence (log)")
     if max(heights) > _TALL:
         axes.set_yscale("symlog", linthresh=log10(found.threshold))
-    axes.yaxis.set_major_formatter(lambda height, _: f"$10^{{{height:.0f}}}$")
+        axes.minorticks_off()
+        axes.set_yticks(powers(log10(found.threshold), max(heights)))
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(_TICKS, integer=True))
+    axes.yaxis.set_major_formatter(lambda height, _: f"$10^{{{round(height, 1):g}}}$")
     step = max(1, -(-len(places) // 16))
     axes.set_xticks(places[::step], [found.windows[place].label for place in places[::step]], rotation=30, ha="right")
     _plain(axes)
+
+
+def powers(threshold: float, largest: float) -> list[float]:
+    """Powers of ten worth a tick: nothing, the threshold, and from there by a factor of about three or more."""
+    tall = [step * 10.0**digits for digits in range(1, 10) for step in (1, 3)]
+    ticks = [power for power in tall if 2 * threshold <= power <= largest]
+    return [0, threshold, *reversed(ticks[:: -max(1, -(-len(ticks) // _TICKS))])]
 
 
 def _ranking(axes: Axes, features: Sequence[Distances]) -> None:
@@ -135,6 +151,7 @@ def _steps(axes: Axes, feature: NumberFeature, before: NDArray[np.float64], now:
         if max(before[cell], now[cell]) > _NOTHING
     ]
     axes.set_xlabel(", ".join(beside), fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(_TICKS - 1))
 
 
 def _bars(axes: Axes, feature: CategoryFeature, before: NDArray[np.float64], now: NDArray[np.float64]) -> None:

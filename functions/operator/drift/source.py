@@ -128,10 +128,10 @@ def _unpacked(raw: IO[bytes]) -> IO[bytes]:
 
 
 def _once(names: Sequence[str]) -> list[str]:
-    """The names, with a number behind a repeated one and for an empty one."""
+    """The names, each on one line, with a number behind a repeated one and for an empty one."""
     seen, told = Counter[str](), []
     for place, given in enumerate(names, 1):
-        name = given.strip() or f"column {place}"
+        name = " ".join(given.splitlines()).strip() or f"column {place}"
         seen[name] += 1
         told.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
     return told
@@ -235,7 +235,7 @@ class CsvSource:
 
 def _csv(path: Path, content: Path, head: bytes) -> CsvSource:
     encoding = _encoding(head)
-    lines = head.decode(encoding, errors="replace").removeprefix("\ufeff").splitlines()[:_LINES]
+    lines = head.decode(encoding, errors="replace").removeprefix("\ufeff").splitlines(keepends=True)[:_LINES]
     if not any(line.strip() for line in lines):
         raise _refused(path, "it is empty")
     delimiter = max(_DELIMITERS, key=lambda candidate: _regular(lines, candidate))
