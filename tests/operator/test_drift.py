@@ -266,7 +266,7 @@ def test_repeated_and_empty_names_ragged_lines_and_no_header_are_read_and_told(t
 ABOVE: dict[str, tuple[str, str, int]] = {
     "empty lines": ("\n\n", "x,y\n", 0),
     "comments": ("# by a tool\n# of ours, lately\n", "x,y\n", 2),
-    "a title": ("Readings of 2026\n\n", "x,y\n", 2),
+    "titles": ("Readings of 2026\nof ours\n\n", "x,y\n", 3),
     "comments like rows": ("# by a tool, lately\n# of, ours\n", "x,y\n", 2),
     "a header that looks like a comment": ("", "#x,y\n", 0),
 }
@@ -430,6 +430,7 @@ BROKEN: dict[str, bytes] = {
     "cut.csv.gz": gzip.compress(b"temp\n" + b"1\n" * 5_000)[:-20],
     "sheet.xlsx": b"PK\x03\x04" + b"\0" * 100,
     "wider.csv": b"temp,line\n" + b"1,A,3\n" * 100,
+    "narrower.csv": b"temp\n" + b"1,5\n" * 100,
     "rows.jsonl": b'{"temp": 1}\n' * 100,
     "page.csv": b"<html>not found</html>",
     "late.csv": b"temp\n" + b"1\n" * 200_000 + b"\xff\xfe\n",

@@ -259,15 +259,13 @@ def _table(lines: list[str], delimiter: str) -> tuple[int, list[list[str]]]:
         above = reader.line_num
     width = _usual([row for _, row in rows])
     numbers = next((place for place, (_, row) in enumerate(rows) if any(map(_is_number, row))), 0)
-    lines_above, first = next(
-        (
-            (above, place)
-            for place, (above, row) in enumerate(rows)
-            if not _is_above(row, width, names_follow=place < numbers - 1)
-        ),
-        (rows[0][0], 0),
+    first = next(
+        (place for place, (_, row) in enumerate(rows) if not _is_above(row, width, names_follow=place < numbers - 1)), 0
     )
-    return lines_above, [row for _, row in rows[first:]]
+    titles = [place for place, (_, row) in enumerate(rows[:first]) if not row[0].startswith("#")]
+    if titles and rows[first][0] == rows[first - 1][0] + 1:  # no empty line sets it off: a header of one name, rather
+        first = titles[0]
+    return rows[first][0], [row for _, row in rows[first:]]
 
 
 def _is_above(row: list[str], width: int, *, names_follow: bool) -> bool:
