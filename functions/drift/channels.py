@@ -6,7 +6,7 @@ share: rows of some neighbouring cells among the rows of all cells that could ha
 more number, the product of the two.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from hashlib import sha256
@@ -38,6 +38,7 @@ class Share:
         counted: Cells whose rows are counted.
         among: Cells whose rows could have been.
         meaning: What a rising and a falling share mean, where the share alone says little to people.
+        sides: The two features of a pair; none of another share.
     """
 
     feature: str
@@ -46,6 +47,7 @@ class Share:
     counted: tuple[int, int]
     among: tuple[int, int]
     meaning: tuple[str, str] = ("", "")
+    sides: tuple[str, ...] = ()
 
     def told(self, *, rising: bool) -> str:
         """The words, after what its rise or fall means."""
@@ -124,6 +126,15 @@ class Channels:
     def asked(self) -> NDArray[np.bool_]:
         """Which tests have a weight, shape (2, tests)."""
         return self.weights > 0
+
+    @cached_property
+    def of_sides(self) -> Mapping[tuple[str, ...], NDArray[np.intp]]:
+        """The tests of each pair's own two features, ascending."""
+        pairs = {share.sides for share in self.shares if share.sides}
+        return {
+            pair: np.array([n for n, one in enumerate(self.shares) if one.feature in pair and not one.sides], np.intp)
+            for pair in pairs
+        }
 
     @cached_property
     def usual(self) -> Limits:
@@ -208,12 +219,15 @@ def _unknown(profile: Profile, settings: DriftSettings) -> Iterator[str]:
 def _number_shares(feature: NumberFeature, start: int) -> Iterator[Share]:
     above, missing = start + CELLS + 1, start + CELLS + 2
     among = (start, missing)
-    meaning = _meaning(feature) if isinstance(feature, PairFeature) else ("", "")
+    meaning, sides = ("", ""), tuple[str, ...]()
+    if isinstance(feature, PairFeature):
+        meaning, sides = _meaning(feature), (feature.left.name, feature.right.name)
     for edge in feature.edges:
         words = f"share above {feature.edge(edge):.4g}"
-        yield Share(feature.name, words, "values", (start + edge + 1, missing), among, meaning)
-    yield Share(feature.name, f"share below {feature.edge(0):.4g}", "range", (start, start + 1), among)
-    yield Share(feature.name, f"share above {feature.edge(CELLS):.4g}", "range", (above, missing), among)
+        yield Share(feature.name, words, "values", (start + edge + 1, missing), among, meaning, sides)
+    low, high = (f"share {side} {feature.edge(edge):.4g}" for side, edge in (("below", 0), ("above", CELLS)))
+    yield Share(feature.name, low, "range", (start, start + 1), among, sides=sides)
+    yield Share(feature.name, high, "range", (above, missing), among, sides=sides)
     if not isinstance(feature, PairFeature):  # a pair misses what one of its two does, and that one says so
         yield Share(feature.name, "share missing", "missing", (missing, missing + 1), (start, missing + 1))
 

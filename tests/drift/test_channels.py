@@ -99,6 +99,14 @@ def test_a_pair_that_goes_together_otherwise_is_told_in_words(usual: float, now:
     assert found.words.startswith(words)
 
 
+def test_a_pair_that_moves_because_one_of_its_two_does_is_told_of_by_that_one() -> None:
+    rng, noon = np.random.default_rng(1), np.full(200, 12.0)
+    windows = [seen(rng, noon, together=0.95, warmer=1.0) for _ in range(6)]
+    found = scored(profile(contexts=["hour"], together=0.95), windows)[-1]
+    assert found.log_evidence > ALARM
+    assert (found.feature, found.rising) == ("temp", True)
+
+
 def test_rows_in_runs_are_worth_as_much_less_in_windows_and_in_the_reference() -> None:
     single, runs = (channels_of(profile(contexts=["hour"], alike=alike), EVERYTHING) for alike in (1, 5))
     watched = [share.feature == "dewp" and share.channel == "values" for share in single.shares]
