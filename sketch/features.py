@@ -254,7 +254,12 @@ def names_of(values: Column) -> list[str | None]:
 
 def may_be_kept(name: str) -> bool:
     """Whether a profile may hold a name: of at most 128 characters, all of which UTF-8 can say."""
-    return len(name) <= LONGEST_NAME and name == name.encode(errors="ignore").decode()
+    return len(name) <= LONGEST_NAME and in_utf8(name)
+
+
+def in_utf8(text: str) -> bool:
+    """Whether UTF-8 can say a text, which it cannot of half a pair of surrogates."""
+    return text == text.encode(errors="ignore").decode()
 
 
 def count_numbers(name: str, values: Column) -> NumberFeature:
@@ -367,12 +372,13 @@ def _luck(ranked: Sequence[tuple[int, str]]) -> tuple[Luck, Luck]:
 
     def at(border: int) -> Luck:
         weakest = ranked[border] if len(ranked) > border else (0, "")
-        most = 3 - weakest[0] + 3 * (-weakest[0]) ** 0.5
-        if -weakest[0] < _FEW:
+        least = -weakest[0]
+        near = 3 + 3 * least**0.5
+        if least < _FEW:
             rows = -sum(count for count, name in ranked[:border] if (count + 1, name) >= weakest)
         else:
-            rows = _owed(counts, border, near=most + weakest[0])
-        return Luck(rows, int(np.count_nonzero(counts > most)), min(border, len(ranked)))
+            rows = _owed(counts, border, near=near)
+        return Luck(rows, int(np.count_nonzero(counts > least + near)), min(border, len(ranked)))
 
     told_apart = at(TOLD_APART) if len(ranked) > TOLD_APART else Luck(0, 0, 0)
     return told_apart, at(MOST_CATEGORIES)

@@ -20,6 +20,7 @@ from sketch.features import (
     NumberFeature,
     PairFeature,
     Side,
+    in_utf8,
 )
 
 VERSION = 2
@@ -207,5 +208,4 @@ def _text(content: object, problem: str) -> str:
 
 
 def _is_text(content: object) -> TypeGuard[str]:
-    """Whether it is text that can be said in UTF-8, which half of a pair of surrogates cannot."""
-    return isinstance(content, str) and content == content.encode(errors="ignore").decode()
+    return isinstance(content, str) and in_utf8(content)

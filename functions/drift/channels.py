@@ -225,10 +225,9 @@ def _number_shares(feature: NumberFeature, start: int) -> Iterator[Share]:
     for edge in feature.edges:
         words = f"share above {feature.edge(edge):.4g}"
         yield Share(feature.name, words, "values", (start + edge + 1, missing), among, meaning, sides)
-    low, high = (f"share {side} {feature.edge(edge):.4g}" for side, edge in (("below", 0), ("above", CELLS)))
-    yield Share(feature.name, low, "range", (start, start + 1), among, sides=sides)
-    yield Share(feature.name, high, "range", (above, missing), among, sides=sides)
-    if not isinstance(feature, PairFeature):  # a pair misses what one of its two does, and that one says so
+    yield Share(feature.name, f"share below {feature.edge(0):.4g}", "range", (start, start + 1), among, sides=sides)
+    yield Share(feature.name, f"share above {feature.edge(CELLS):.4g}", "range", (above, missing), among, sides=sides)
+    if not sides:  # a pair misses what one of its two does, and that one says so
         yield Share(feature.name, "share missing", "missing", (missing, missing + 1), (start, missing + 1))
 
 

@@ -205,8 +205,7 @@ def _loudest(evidence: Evidence, channels: Channels) -> Finding | None:
     if not channels.asked.any():
         return None
     log_s = np.where(channels.asked, evidence.log_s, -_Float(np.inf))
-    largest = log_s.max()
-    direction, test = _named(log_s, channels)
+    largest, direction, test = _named(log_s, channels)
     log_evidence = largest + np.log(np.vdot(np.exp(log_s - largest).sum(axis=0), channels.weights) / len(log_s))
     share, rising = channels.shares[test], direction == 0
     rows = max(float(evidence.rows[direction, test]), 1.0)
@@ -221,17 +220,19 @@ def _loudest(evidence: Evidence, channels: Channels) -> Finding | None:
     )
 
 
-def _named(log_s: NDArray[np.float32], channels: Channels) -> tuple[int, int]:
-    """Direction and test of the share that speaks loudest; if a pair moved because one of its two did, of that one.
+def _named(log_s: NDArray[np.float32], channels: Channels) -> tuple[float, int, int]:
+    """The largest evidence, and direction and test that it is told by.
 
+    These are its own; but if a pair moved because one of its two did, that one's.
     A pair's product moves with the two, whether or not they go together as before; so the one that has at least half
     the pair's evidence itself, as a logarithm, is what people should look at.
     """
-    _, direction, test = np.unravel_index(int(log_s.argmax()), log_s.shape)
+    bet, direction, test = np.unravel_index(int(log_s.argmax()), log_s.shape)
+    largest = float(log_s[bet, direction, test])
     sides = channels.of_sides.get(channels.shares[test].sides)
     if sides is not None and len(sides):
         own = log_s[..., sides]
-        _, of_own, place = np.unravel_index(int(own.argmax()), own.shape)
-        if own.max() >= log_s.max() / 2:
-            return int(of_own), int(sides[place])
-    return int(direction), int(test)
+        bet, of_own, place = np.unravel_index(int(own.argmax()), own.shape)
+        if own[bet, of_own, place] >= largest / 2:
+            return largest, int(of_own), int(sides[place])
+    return largest, int(direction), int(test)

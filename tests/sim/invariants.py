@@ -69,11 +69,11 @@ def fleet(world: World, _: Plant, __: Workspace, field: Field) -> None:
     stalled = {entry.subject for entry in entries(world.fake.rows, [LOOP]) if entry.decision == "Stall"}
     for one in told.records:
         world.seen[f"rollout {one.state}"] += 1
-        waits = field.end_of(one.version) == HARMFUL and f"{LOOP}:{one.version}" in stalled  # for a person
+        harmful = field.end_of(one.version) == HARMFUL
+        waits = harmful and f"{LOOP}:{one.version}" in stalled  # for a person
         need(waits or one.state not in (ROLLING, FALLING), f"I5 version {one.version} is {one.state} for ever")
         need(one.version not in ours or one.state != HELD, f"I4 version {one.version} is ours, and waits for a person")
         jobs = world.fake.rows.find("jobs", LOOP, version=str(one.version)) if one.state == BACK else []
-        harmful = field.end_of(one.version) == HARMFUL
         need(one.state != BACK or harmful, f"I5 version {one.version} does no harm, and fell: {one.reason}")
         need(all(job.row["state"] == BACK for job in jobs), f"I5 version {one.version} fell, and is a champion still")
     need(ours <= {one.version for one in told.records}, "I4 a model of ours was never admitted")
